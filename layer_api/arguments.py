@@ -1,0 +1,160 @@
+"""Checks of what a user passes in, and the one form that every message about it has."""
+
+import difflib
+import inspect
+import numbers
+import operator
+from typing import Any
+
+import keras
+
+
+class _Required:
+    """The default of an argument that has none but may stand behind one that has."""
+
+    def __repr__(self):
+        return "<required>"
+
+
+REQUIRED: Any = _Required()
+
+
+def describe(value):
+    """Return what a user would call `value`, in words that hold in Python and in R."""
+    if value is REQUIRED:
+        return "nothing"
+    if value is None:
+        return "None/NULL"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, (str, bool, numbers.Number)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        # R's vectors arrive as lists; Python's users write either.
+        return f"[{', '.join(describe(item) for item in value)}]"
+    if isinstance(value, keras.layers.Layer):
+        return f"the layer '{value.name}' ({type(value).__name__})"
+    if inspect.isfunction(value) or inspect.isbuiltin(value):
+        return "a function"
+    if isinstance(value, dict):
+        return f"a dictionary with the keys {sorted(map(str, value))}"
+    return f"an object of type {type(value).__name__}"
+
+
+def describe_shape(shape):
+    """Return `shape` as a user would write it; an undefined dimension is None in both languages."""
+    return f"shape [{', '.join(map(str, shape))}]"
+
+
+def invalid(argument, expected, received, remedy, error=ValueError):
+    """Return the exception for a wrong `argument`; `received` is in words, see `describe`."""
+    return error(f"`{argument}` must be {expected}. Received: {received}. {remedy}")
+
+
+def whole_number(argument, value, minimum, remedy):
+    """Return `value` as an int of at least `minimum`; refuse bools and fractions."""
+    expected = f"a whole number of at least {minimum}"
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise invalid(argument, expected, describe(value), remedy)
+    number = operator.index(value)
+    if number < minimum:
+        raise invalid(argument, expected, describe(number), remedy)
+    return number
+
+
+def seed(value):
+    """Return a seed that R's integers and every backend can hold, or None."""
+    if value is None:
+        return None
+    remedy = "Pass, for example, seed=1; leave it out for different numbers in every run."
+    number = whole_number("seed", value, 0, remedy)
+    if number >= 2**31:
+        raise invalid("seed", "below 2147483648", describe(number), remedy)
+    return number
+
+
+def weight(argument, value):
+    """Return `value` as a float that is finite and not negative."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < float("inf"):
+        raise invalid(
+            argument,
+            "a finite number of at least 0",
+            describe(value),
+            f"For training in batches pass {argument}=1/n, with n the number of training rows.",
+        )
+    return float(value)
+
+
+def flag(argument, value):
+    """Return `value` if it is a bool."""
+    if not isinstance(value, bool):
+        raise invalid(
+            argument, "true or false", describe(value), f"Pass {argument}=True (in R: TRUE)."
+        )
+    return value
+
+
+def activation(value):
+    """Return the activation function that `value` names."""
+    try:
+        function = keras.activations.get(value)
+    except (ValueError, TypeError):
+        function = value
+    if not callable(function) or isinstance(function, type):
+        known = [name for name in dir(keras.activations) if not name.startswith("_")]
+        known = sorted(set(known) - {"get", "serialize", "deserialize"})
+        raise invalid(
+            "activation",
+            "None/NULL, the name of a Keras activation or a function",
+            describe(value),
+            nearest(value, known) or f"Known names: {', '.join(known)}.",
+        )
+    return function
+
+
+def regularizer(argument, value):
+    """Return the Keras regularizer that `value` names."""
+    try:
+        return keras.regularizers.get(value)
+    except (ValueError, TypeError):
+        raise invalid(
+            argument,
+            "None/NULL, a Keras regularizer or its name",
+            describe(value),
+            "Pass, for example, 'l2' or keras.regularizers.L2(0.01).",
+        ) from None
+
+
+def nearest(name, known):
+    """Return the sentence "Did you mean …?" for the known name nearest to `name`, or ""."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"Did you mean '{close[0]}'?" if close else ""
+
+
+def only_known(owner, extra):
+    """Refuse keyword arguments in `extra` that neither `owner` nor Keras takes."""
+    keras_own = ["name", "dtype", "autocast", "input_shape", "input_dim", "trainable",
+                 "activity_regularizer"]  # fmt: skip
+    own = [name for name in inspect.signature(owner).parameters if name != "kwargs"]
+    for name in extra:
+        if name not in keras_own:
+            hint = nearest(name, [*own, *keras_own]) or f"{owner.__name__} takes: {', '.join(own)}."
+            raise TypeError(f"`{name}` is not an argument of {owner.__name__}. {hint}")
+
+
+def takes(argument, function, names):
+    """Refuse a `function` that cannot be called with the positional arguments `names`."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some callables of C extensions have no signature to check
+        return
+    try:
+        signature.bind(*names)
+    except TypeError:
+        wanted = ", ".join(names)
+        raise TypeError(
+            f"`{argument}` must be a function that takes ({wanted}). "
+            f"Received: a function that takes {signature}. "
+            f"Write a function of {len(names)} argument{'s' * (len(names) > 1)}."
+        ) from None

@@ -1,0 +1,167 @@
+"""The pipe rule: what "object %>% layer" means, and the `layer_*` functions made from classes."""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+import keras
+
+from layer_api import arguments
+from layer_api.arguments import REQUIRED
+
+P = ParamSpec("P")
+L = TypeVar("L", covariant=True)
+
+
+class LayerFunction(Protocol[P, L]):
+    """Type of a `layer_*` function: `object`, then the arguments of the class."""
+
+    @overload
+    def __call__(self, object: None, *args: P.args, **kwargs: P.kwargs) -> L: ...
+    @overload
+    def __call__(self, object: Any, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> L: ...
+
+
+def registered(layer_class):
+    """Register a layer class, so that a saved model finds it in any session."""
+    return keras.saving.register_keras_serializable("layer_api")(layer_class)
+
+
+def layer_function(layer_class: Callable[P, L], name: str) -> LayerFunction[P, L]:
+    """Return the function `name(object, ...)` that makes a layer and composes it with `object`."""
+
+    def function(object=REQUIRED, *args, **kwargs):
+        kind = _kind(object, name)
+        return _compose(object, kind, layer_class(*args, **kwargs))
+
+    parameters = inspect.signature(layer_class).parameters.values()
+    first = inspect.Parameter("object", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=REQUIRED)
+    function.__signature__ = inspect.Signature([first, *parameters])
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = layer_class.__module__
+    function.__doc__ = _document(layer_class)
+    function.layer_class = layer_class
+    return function
+
+
+def pipe(object: Any, *steps: Callable) -> Any:
+    """Send `object` through `steps`, from the first to the last: R's `object %>% a() %>% b()`.
+
+    With it a model reads in Python in the order in which it computes, as in R.
+
+    Args:
+        object: Sequential model, tensor, Keras tensor or list of them.
+        *steps: Layers, or functions of one argument. A layer is added to a Sequential model, and
+            called on anything else.
+
+    Returns:
+        What the last step returns: the same model for a Sequential model, a tensor for a tensor.
+
+    Raises:
+        TypeError: `object` or a step is none of these.
+
+    Example:
+
+    ```python
+    model = layer_api.pipe(
+        keras.Sequential([keras.Input(shape=(13,))]),
+        layer_api.layer_dense_flipout(units=32, activation="relu"),
+        layer_api.layer_dense_flipout(units=1),
+    )
+    ```
+    """
+    if object is None:
+        raise _unsuitable(object, "pipe")
+    for step in steps:
+        if isinstance(step, type) or not callable(step):
+            raise arguments.invalid(
+                "steps",
+                "layers or functions of one argument",
+                arguments.describe(step),
+                _remedy(step, "pipe"),
+                TypeError,
+            )
+        if isinstance(step, keras.layers.Layer):
+            object = _compose(object, _kind(object, "pipe"), step)
+        else:
+            object = step(object)
+    return object
+
+
+def _compose(object, kind, layer):
+    if kind == "nothing":
+        return layer
+    if kind == "tensor":
+        return layer(object)
+    layers_before = list(object.layers)
+    try:
+        object.add(layer)
+    except Exception:
+        # Keras appends the layer before it builds it: leave the model as it was.
+        if len(object.layers) > len(layers_before):
+            object.pop(rebuild=False)
+            if layers_before:
+                object._maybe_rebuild()
+        raise
+    return object
+
+
+def _kind(object, function):
+    """Tell what `object` is to a `layer_*` function: "nothing", "model" or "tensor"."""
+    if object is None or object is REQUIRED:
+        return "nothing"
+    if isinstance(object, keras.Sequential):
+        return "model"
+    values = object if isinstance(object, (list, tuple)) and len(object) else [object]
+    if all(_is_tensor(value) for value in values):
+        return "tensor"
+    raise _unsuitable(object, function)
+
+
+def _is_tensor(value):
+    if keras.ops.is_tensor(value) or isinstance(value, keras.KerasTensor):
+        return True
+    # An array of numbers, NumPy's or an R matrix, is what a layer may be called on too.
+    dtype = getattr(value, "dtype", None)
+    is_array = hasattr(value, "__array__") and hasattr(value, "ndim") and not hasattr(value, "iloc")
+    return is_array and value.ndim > 0 and getattr(dtype, "kind", "") in "fiub"
+
+
+def _unsuitable(object, function):
+    expected = "a Sequential model, a tensor, a list of tensors or None/NULL"
+    received = arguments.describe(object)
+    return arguments.invalid("object", expected, received, _remedy(object, function), TypeError)
+
+
+def _remedy(object, function):
+    """Say what to do about an `object` or a step that is of no use."""
+    if isinstance(object, type):
+        return f"Make a layer of the class first: {object.__name__}(...)."
+    if isinstance(object, (int, float)):
+        return f"To set the first argument of the layer, name it: {function}(units=512)."
+    if isinstance(object, keras.layers.Layer) and not isinstance(object, keras.Model):
+        return (
+            "A layer alone is not a model: was the model in front of the pipe None/NULL? "
+            "Begin with keras.Sequential()."
+        )
+    if isinstance(object, keras.Model):
+        return "Only Sequential models can be added to: apply the layer to a tensor, model.output."
+    if any(base.__module__.startswith("tf_keras") for base in type(object).__mro__):
+        return "This is an object of Keras 2 (tf_keras), which is not supported: use keras 3."
+    if hasattr(object, "iloc"):
+        return "Make a matrix of numbers of a data frame first."
+    return "Begin with keras.Sequential(), or keras.Input(shape) for a functional model."
+
+
+def _document(layer_class):
+    """Return the docstring of the class with `object` as the first argument."""
+    argument = """Args:
+        object: What to compose the layer with. A Sequential model: the layer is added to it and
+            the model returned. A tensor, Keras tensor or list of them: the layer is called on it
+            and its output returned. Missing or `None`: the layer is returned.
+"""
+    document = inspect.cleandoc(layer_class.__doc__)
+    return re.sub(r"^Args:\n", inspect.cleandoc(argument) + "\n", document, flags=re.M)

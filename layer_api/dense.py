@@ -1,0 +1,167 @@
+"""Dense layers: the kernel multiplies the last axis of the inputs."""
+
+from keras import layers, ops
+
+from layer_api import arguments
+from layer_api.arguments import REQUIRED
+from layer_api.compose import layer_function, registered
+from layer_api.estimators import Flipout
+from layer_api.variational import VariationalLayer
+
+
+class _Dense(VariationalLayer):
+    """activation(inputs @ kernel + bias), over the last axis of inputs of any rank from 2."""
+
+    def __init__(
+        self,
+        units=REQUIRED,
+        activation=None,
+        activity_regularizer=None,
+        trainable=True,
+        kernel_posterior_fn="mean_field_normal",
+        kernel_posterior_tensor_fn="sample",
+        kernel_prior_fn="standard_normal",
+        kernel_divergence_fn="kl_divergence",
+        bias_posterior_fn="deterministic",
+        bias_posterior_tensor_fn="sample",
+        bias_prior_fn=None,
+        bias_divergence_fn="kl_divergence",
+        seed=None,
+        *,
+        kl_weight=1.0,
+        **kwargs,
+    ):
+        units = arguments.whole_number("units", units, 1, "Pass, for example, units=10.")
+        super().__init__(
+            activation=activation,
+            activity_regularizer=activity_regularizer,
+            trainable=trainable,
+            kernel_posterior_fn=kernel_posterior_fn,
+            kernel_posterior_tensor_fn=kernel_posterior_tensor_fn,
+            kernel_prior_fn=kernel_prior_fn,
+            kernel_divergence_fn=kernel_divergence_fn,
+            bias_posterior_fn=bias_posterior_fn,
+            bias_posterior_tensor_fn=bias_posterior_tensor_fn,
+            bias_prior_fn=bias_prior_fn,
+            bias_divergence_fn=bias_divergence_fn,
+            seed=seed,
+            kl_weight=kl_weight,
+            **kwargs,
+        )
+        self.units = units
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.input_spec = layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the outputs: that of the inputs with `units` as the last axis."""
+        self._kernel_shape(input_shape)
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+    def _linear(self, inputs, kernel):
+        return ops.matmul(inputs, kernel)
+
+    def _sign_shapes(self, input_shape, output_shape):
+        return input_shape, output_shape
+
+    def _kernel_shape(self, input_shape):
+        if len(input_shape) < 2:
+            raise arguments.invalid(
+                "inputs",
+                "a tensor of at least 2 dimensions, (batch, ..., features)",
+                arguments.describe_shape(input_shape),
+                "Add the dimension that is missing: one row is a batch of shape (1, features).",
+            )
+        if input_shape[-1] is None:
+            raise arguments.invalid(
+                "inputs",
+                "a tensor whose last dimension is defined",
+                arguments.describe_shape(input_shape),
+                "The kernel has one row for every feature: give their number, as in "
+                "Input(shape=(13,)).",
+            )
+        return (input_shape[-1], self.units)
+
+    def _bias_shape(self):
+        return (self.units,)
+
+
+@registered
+class DenseFlipout(Flipout, _Dense):
+    """Densely-connected layer with weight uncertainty, by the Flipout estimator.
+
+    Use it in place of `keras.layers.Dense` where a network shall say how sure it is. Kernel and
+    bias are drawn from distributions that training fits, and every call draws anew:
+
+        kernel, bias ~ posterior
+        outputs = activation(inputs @ kernel + bias)
+
+    Flipout (Wen et al. 2018) gives every example of a batch its own, nearly independent
+    perturbation of the kernel, for the price of two matrix products. The variance of the gradient
+    then falls with the size of the batch, which one kernel shared by the batch does not achieve.
+
+    Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
+    that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
+    whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
+    pass `kl_weight=1/n`, where `n` is the number of training examples.
+
+    Args:
+        units: Whole number of at least 1, the number of outputs (the size of their last axis).
+        activation: Activation function: the name of one of Keras's, a function, or `None` for
+            none. Default `None`.
+        activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
+        trainable: Bool, whether training updates the weights. Default `True`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
+            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns independent normals of the backend's library. Default
+            `"mean_field_normal"`.
+        kernel_posterior_tensor_fn: Value that stands for the kernel's distribution in one call:
+            `"sample"`, `"mean"`, or a function of a distribution. Flipout passes the perturbation,
+            whose mean is zero. Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
+            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence.
+            Default `"standard_normal"`.
+        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
+            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
+            `None` for none. Default `"kl_divergence"`.
+        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
+            Default `"deterministic"`, a point estimate.
+        bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default
+            `"sample"`.
+        bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
+        bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
+        seed: Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
+            weights, the kernel, the signs and the bias. Default `None`: Keras's global random
+            state decides, see `keras.utils.set_random_seed()`.
+        kl_weight: Number of at least 0, the factor on the divergences. Default `1.0`.
+        **kwargs: Further arguments of `keras.layers.Layer`, such as `name`, `dtype` or
+            `input_shape`.
+
+    Returns:
+        A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor of
+        shape `(batch, ..., units)`.
+
+    Raises:
+        ValueError: An argument has a value that it cannot have; the message says what it can be.
+        TypeError: An argument has the wrong type, or is not known.
+
+    Example:
+
+    ```python
+    model = keras.Sequential([keras.Input(shape=(13,))])
+    layer_api.layer_dense_flipout(model, units=32, activation="relu", kl_weight=1 / 506)
+    layer_api.layer_dense_flipout(model, units=1, kl_weight=1 / 506)
+    model.compile(optimizer="adam", loss="mse")
+    ```
+
+    References:
+        Wen, Vicol, Ba, Tran and Grosse (2018), Flipout: Efficient Pseudo-Independent Weight
+        Perturbations on Mini-Batches. <https://arxiv.org/abs/1803.04386>
+    """
+
+
+layer_dense_flipout = layer_function(DenseFlipout, "layer_dense_flipout")

@@ -1,0 +1,79 @@
+"""What a `*_fn` argument may be: a name, a config object or a function; as Keras does it."""
+
+import keras
+
+from layer_api import arguments
+
+
+class Block:
+    """Base of the named posteriors, priors and divergences: built from, and saved as, its config.
+
+    A block is a function with the signature of TensorFlow Probability, so it can be called, and
+    handed on, wherever such a function can. A user's own needs no base class: any callable class
+    with `get_config`, registered by `keras.saving.register_keras_serializable`, is as good.
+    """
+
+    def get_config(self):
+        """Return the arguments that make an equal block."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config):
+        """Make a block from what `get_config` returned."""
+        return cls(**config)
+
+    def __repr__(self):
+        given = {name: value for name, value in self.get_config().items() if value is not None}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+
+
+def get(argument, identifier, named, takes, optional=False):
+    """Return the function or block that `identifier` stands for.
+
+    Args:
+        argument: name of the argument, for messages.
+        identifier: what the user gave: a name, a block, a function, a saved config or None.
+        named: dictionary of the known names.
+        takes: names of the positional arguments that a function must take.
+        optional: whether None is allowed.
+    """
+    if identifier is None and optional:
+        return None
+    if isinstance(identifier, str):
+        if identifier in named:
+            found = named[identifier]
+            return found() if isinstance(found, type) else found
+        raise _unknown(argument, identifier, named, takes, optional)
+    if isinstance(identifier, dict) and "class_name" in identifier:
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, type) or not callable(identifier):
+        raise _unknown(argument, identifier, named, takes, optional)
+    if not isinstance(identifier, Block):
+        arguments.takes(argument, identifier, takes)
+    return identifier
+
+
+def _unknown(argument, identifier, named, takes, optional):
+    names = ", ".join(f"'{name}'" for name in named)
+    expected = f"{'None/NULL, ' if optional else ''}a known name, a config object or a function"
+    hint = arguments.nearest(identifier, named) if isinstance(identifier, str) else ""
+    remedy = f"Known names: {names}. A function takes ({', '.join(takes)})."
+    error = ValueError if isinstance(identifier, str) else TypeError
+    received = arguments.describe(identifier)
+    return arguments.invalid(argument, expected, received, f"{hint} {remedy}".strip(), error)
+
+
+def serialize(argument, identifier):
+    """Return what a saved model holds for `identifier`; refuse what could not be loaded again."""
+    if identifier is None or isinstance(identifier, (str, dict)):
+        return identifier
+    owner = identifier if hasattr(identifier, "__name__") else type(identifier)
+    registered = keras.saving.get_registered_object(keras.saving.get_registered_name(owner))
+    if registered is not owner and not owner.__module__.startswith("keras."):
+        raise ValueError(
+            f"`{argument}` cannot be saved: it is {arguments.describe(identifier)} that Keras does "
+            "not know by name, so no other session could load it. Register it with "
+            "keras.saving.register_keras_serializable(), or use a name such as "
+            "'mean_field_normal' or a config object such as MeanFieldNormal()."
+        )
+    return keras.saving.serialize_keras_object(identifier)

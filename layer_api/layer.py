@@ -1,0 +1,123 @@
+"""The Keras 3 layer, with the attributes of the Keras 2 reference that Keras 3 dropped."""
+
+import functools
+
+import keras
+from keras import ops
+
+from layer_api import arguments
+
+# A loss that is a function of the weights is evaluated when a model collects its losses, and this
+# method is the one place where Keras 3 does so. Without it the divergence would silently be left
+# out of the training, so say it aloud.
+if not hasattr(keras.layers.Layer, "_get_own_losses"):
+    raise ImportError(
+        f"layer_api does not know how Keras {keras.__version__} collects the losses of a layer. "
+        "Install a version of Keras that this release of layer_api was tested with: 3.5 to 3.15."
+    )
+
+
+class Layer(keras.layers.Layer):
+    """Base of all layers here: losses as functions, metrics, name scopes, checked weights."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._loss_functions = []
+        # Past Keras's tracker, which accepts no new metric once the layer is built.
+        vars(self)["_added_metrics"] = []
+
+    def add_loss(self, losses, **kwargs):
+        """Add a loss to the layer: a scalar tensor, a function of no arguments, or a list of them.
+
+        A function is evaluated whenever the losses are asked for, so that its gradient reaches the
+        weights it reads.
+
+        Args:
+            losses: Scalar tensor, function that returns one, or a list of those.
+            **kwargs: `inputs`, accepted and not used, as in Keras 2.
+        """
+        if unknown := set(kwargs) - {"inputs"}:
+            raise TypeError(f"`{min(unknown)}` is not an argument of add_loss.")
+        for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
+            if callable(loss) and not hasattr(loss, "dtype"):
+                self._loss_functions.append(loss)
+            else:
+                super().add_loss(loss)
+
+    def _get_own_losses(self):
+        return [loss() for loss in self._loss_functions] + super()._get_own_losses()
+
+    def add_metric(self, value, name=None, **kwargs):
+        """Add a tensor to the metrics of the layer, averaged over batches.
+
+        Args:
+            value: Tensor, of which the mean is kept.
+            name: Name of the metric. A name that exists already gets the new value.
+            **kwargs: `aggregation`, accepted and not used, as in Keras 2.
+        """
+        if name is None:
+            raise arguments.invalid(
+                "name", "the name of the metric", "None/NULL", "Pass, for example, name='scale'."
+            )
+        if unknown := set(kwargs) - {"aggregation"}:
+            raise TypeError(f"`{min(unknown)}` is not an argument of add_metric.")
+        metric = next((m for m in self._added_metrics if m.name == name), None)
+        if metric is None:
+            metric = keras.metrics.Mean(name=name)
+            self._added_metrics.append(metric)
+        metric.update_state(value)
+
+    @property
+    def metrics(self):
+        """Metrics of the layer, those of `add_metric` among them."""
+        return [*super().metrics, *self._added_metrics]
+
+    @property
+    def dynamic(self):
+        """Whether the layer can run eagerly only: never."""
+        return False
+
+    @property
+    def name_scope(self):
+        """A context in which operations and variables carry the name of the layer."""
+        return keras.name_scope(self.name)
+
+    @property
+    def submodules(self):
+        """All layers inside this one, as a tuple."""
+        return tuple(self._flatten_layers(include_self=False))
+
+    @classmethod
+    def with_name_scope(cls, method):
+        """Decorate a method so that it runs in the name scope of its layer."""
+
+        @functools.wraps(method)
+        def in_scope(self, *args, **kwargs):
+            with self.name_scope:
+                return method(self, *args, **kwargs)
+
+        return in_scope
+
+    def compute_mask(self, inputs, mask=None):
+        """Return the mask of the outputs: the mask of the inputs, where masking is supported."""
+        return super().compute_mask(inputs, mask)
+
+    def set_weights(self, weights):
+        """Set all weights, in the order of `get_weights()`; nothing changes if one does not fit.
+
+        Args:
+            weights: List of arrays.
+        """
+        expected = [tuple(variable.shape) for variable in self.weights]
+        received = [tuple(ops.shape(value)) for value in weights]
+        if expected != received:
+            raise ValueError(
+                f"`weights` must be arrays of the shapes {_shapes(expected)}. "
+                f"Received: {_shapes(received)}. Pass what get_weights() of a layer of the same "
+                "size returns; a layer has weights once it is built."
+            )
+        super().set_weights([keras.ops.convert_to_numpy(value) for value in weights])
+
+
+def _shapes(shapes):
+    return ", ".join(f"({', '.join(map(str, shape))})" for shape in shapes) or "none"

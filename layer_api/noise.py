@@ -1,0 +1,63 @@
+"""Every random draw of the package, and nothing else draws.
+
+A layer owns one `keras.random.SeedGenerator`, whose state (seed, counter) Keras saves with the
+weights. One call of the layer advances it once; the draws within a call take separate streams:
+
+    key of a stream = (seed, counter * number of streams + index of the stream)
+
+so no two draws of a layer ever share a key, whatever the number of calls.
+"""
+
+import zlib
+
+import keras
+from keras import ops
+
+from layer_api import backend
+
+STREAMS = ("kernel", "bias", "input_sign", "output_sign", "divergence_kernel", "divergence_bias")
+
+
+def advance(generator):
+    """Return the state for one call of a layer, and move `generator` on to the next."""
+    return generator.next()
+
+
+def current(generator):
+    """Return the state of `generator` and leave it where it is."""
+    return ops.convert_to_tensor(generator.state)
+
+
+def key(state, stream):
+    """Return the key of one stream of draws; replicas of a distributed run get different ones."""
+    counter = state[1] * len(STREAMS) + STREAMS.index(stream)
+    return backend.make_key(state[0], counter)
+
+
+def normal(shape, key, dtype):
+    """Draw standard normals."""
+    return backend.random_normal(shape, key, dtype)
+
+
+def signs(shape, key, dtype):
+    """Draw from {-1, +1} with equal probability, at the cost of one random bit each."""
+    return backend.random_signs(shape, key, dtype)
+
+
+def fresh_initializer(initializer, seed, name):
+    """Return `initializer` such that no two variables start with the same values by accident.
+
+    An unseeded Keras initializer gives the same values at every call. So each variable gets one of
+    its own: under a layer's `seed` one that depends on that seed and on the variable's `name`,
+    without a seed one that depends on Keras's global random state. An initializer to which the
+    user gave a seed stays as it is.
+    """
+    initializer = keras.initializers.get(initializer)
+    if not hasattr(initializer, "get_config"):
+        return initializer
+    config = initializer.get_config()
+    if config.get("seed", 0) is not None:
+        return initializer
+    if seed is not None:
+        config["seed"] = zlib.crc32(f"{seed}/{name}".encode()) >> 1
+    return type(initializer).from_config(config)

@@ -1,0 +1,234 @@
+"""Posteriors: what the distribution of a kernel or of a bias is, and how it starts."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from layer_api import distributions, identifiers
+
+# What a posterior or prior function receives, in TensorFlow Probability's order.
+TAKES = ("dtype", "shape", "name", "trainable", "add_variable_fn")
+
+
+class _Parametrized(identifiers.Block):
+    """A posterior given by trainable variables, each with initializer, regularizer, constraint."""
+
+    def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+        """Create the variables, or look them up, and return the library's distribution."""
+        ours = self.parametrize(dtype, shape, name, trainable, add_variable_fn)
+        return distributions.library(ours, shape)
+
+    def _variable(self, parameter, dtype, shape, name, trainable, add_variable_fn):
+        return add_variable_fn(
+            name=f"{name}_{parameter}",
+            shape=shape,
+            dtype=dtype,
+            trainable=trainable,
+            initializer=getattr(self, f"{parameter}_initializer"),
+            regularizer=getattr(self, f"{parameter}_regularizer"),
+            constraint=getattr(self, f"{parameter}_constraint"),
+        )
+
+    def _configure(self, parameter, start, initializer, regularizer, constraint):
+        """Keep what governs one variable; `start` is the initializer where none is given."""
+        setattr(
+            self,
+            f"{parameter}_initializer",
+            keras.initializers.get(start if initializer is None else initializer),
+        )
+        setattr(self, f"{parameter}_regularizer", keras.regularizers.get(regularizer))
+        setattr(self, f"{parameter}_constraint", keras.constraints.get(constraint))
+
+    def _config_of(self, parameter):
+        return {
+            f"{parameter}_initializer": keras.initializers.serialize(
+                getattr(self, f"{parameter}_initializer")
+            ),
+            f"{parameter}_regularizer": keras.regularizers.serialize(
+                getattr(self, f"{parameter}_regularizer")
+            ),
+            f"{parameter}_constraint": keras.constraints.serialize(
+                getattr(self, f"{parameter}_constraint")
+            ),
+        }
+
+
+@keras.saving.register_keras_serializable("layer_api")
+class MeanFieldNormal(_Parametrized):
+    """Posterior of independent normals, one for every weight.
+
+    The usual choice: two numbers for every weight, a mean and a standard deviation, both learned.
+    The standard deviation is `eps + softplus(untransformed_scale)`, so it is positive whatever the
+    optimizer does.
+
+    Args:
+        loc_initializer: Keras initializer of the means. Default `None`: normal with mean 0 and
+            standard deviation 0.1.
+        untransformed_scale_initializer: Keras initializer of the standard deviations before the
+            softplus. Default `None`: normal with mean -3 and standard deviation 0.1, which makes
+            standard deviations of about 0.05.
+        loc_regularizer: Keras regularizer of the means. Default `None`.
+        untransformed_scale_regularizer: Keras regularizer of the standard deviations before the
+            softplus. Default `None`.
+        loc_constraint: Keras constraint on the means. Default `None`.
+        untransformed_scale_constraint: Keras constraint on the standard deviations before the
+            softplus. Default `None`.
+
+    Returns:
+        A config object for the arguments `kernel_posterior_fn` and `bias_posterior_fn`.
+
+    Raises:
+        ValueError: An initializer, regularizer or constraint is not known to Keras.
+
+    Example:
+
+    ```python
+    wide = layer_api.MeanFieldNormal(
+        untransformed_scale_initializer=keras.initializers.Constant(0.0)
+    )
+    layer = layer_api.layer_dense_flipout(units=10, kernel_posterior_fn=wide)
+    ```
+
+    References:
+        Blundell et al. (2015), Weight Uncertainty in Neural Networks, section 3.2.
+        <https://arxiv.org/abs/1505.05424>
+    """
+
+    def __init__(
+        self,
+        loc_initializer=None,
+        untransformed_scale_initializer=None,
+        loc_regularizer=None,
+        untransformed_scale_regularizer=None,
+        loc_constraint=None,
+        untransformed_scale_constraint=None,
+    ):
+        self._configure(
+            "loc",
+            keras.initializers.RandomNormal(stddev=0.1),
+            loc_initializer,
+            loc_regularizer,
+            loc_constraint,
+        )
+        self._configure(
+            "untransformed_scale",
+            keras.initializers.RandomNormal(mean=-3.0, stddev=0.1),
+            untransformed_scale_initializer,
+            untransformed_scale_regularizer,
+            untransformed_scale_constraint,
+        )
+
+    def parametrize(self, dtype, *args):
+        """Create the variables, or look them up, and return the distribution as one of ours."""
+        loc = self._variable("loc", dtype, *args)
+        untransformed_scale = self._variable("untransformed_scale", dtype, *args)
+        eps = np.finfo(keras.backend.standardize_dtype(dtype)).eps
+        return distributions.Normal(loc, eps + ops.softplus(untransformed_scale))
+
+    def get_config(self):
+        """Return the arguments that make an equal block."""
+        return {**self._config_of("loc"), **self._config_of("untransformed_scale")}
+
+
+@keras.saving.register_keras_serializable("layer_api")
+class Deterministic(_Parametrized):
+    """Posterior with all its mass at one learned value: a point estimate.
+
+    Use it where uncertainty is not wanted, as for the bias by default. With a prior, training then
+    gives the maximum a posteriori estimate.
+
+    Args:
+        loc_initializer: Keras initializer of the values. Default `None`: normal with mean 0 and
+            standard deviation 0.1.
+        loc_regularizer: Keras regularizer of the values. Default `None`.
+        loc_constraint: Keras constraint on the values. Default `None`.
+
+    Returns:
+        A config object for the arguments `kernel_posterior_fn` and `bias_posterior_fn`.
+
+    Raises:
+        ValueError: The initializer, regularizer or constraint is not known to Keras.
+
+    Example:
+
+    ```python
+    zero = layer_api.Deterministic(loc_initializer="zeros")
+    layer = layer_api.layer_dense_flipout(units=10, bias_posterior_fn=zero)
+    ```
+    """
+
+    def __init__(self, loc_initializer=None, loc_regularizer=None, loc_constraint=None):
+        self._configure(
+            "loc",
+            keras.initializers.RandomNormal(stddev=0.1),
+            loc_initializer,
+            loc_regularizer,
+            loc_constraint,
+        )
+
+    def parametrize(self, *args):
+        """Create the variable, or look it up, and return the distribution as one of ours."""
+        return distributions.Deterministic(self._variable("loc", *args))
+
+    def get_config(self):
+        """Return the arguments that make an equal block."""
+        return self._config_of("loc")
+
+
+def default_mean_field_normal_fn(
+    is_singular=False,
+    loc_initializer=None,
+    untransformed_scale_initializer=None,
+    loc_regularizer=None,
+    untransformed_scale_regularizer=None,
+    loc_constraint=None,
+    untransformed_scale_constraint=None,
+):
+    """Return the posterior that TensorFlow Probability calls by this name.
+
+    It is here so that programs written for `tfp.layers` run with only the import changed; new
+    programs say `MeanFieldNormal(...)`, or `Deterministic(...)` for `is_singular=True`.
+
+    Args:
+        is_singular: Bool, whether the posterior is a point mass. Default `False`.
+        loc_initializer: Keras initializer of the means. Default `None`: normal with mean 0 and
+            standard deviation 0.1.
+        untransformed_scale_initializer: Keras initializer of the standard deviations before the
+            softplus. Default `None`: normal with mean -3 and standard deviation 0.1.
+        loc_regularizer: Keras regularizer of the means. Default `None`.
+        untransformed_scale_regularizer: Keras regularizer of the standard deviations before the
+            softplus. Default `None`.
+        loc_constraint: Keras constraint on the means. Default `None`.
+        untransformed_scale_constraint: Keras constraint on the standard deviations before the
+            softplus. Default `None`.
+
+    Returns:
+        A config object, `MeanFieldNormal` or `Deterministic`.
+
+    Raises:
+        ValueError: An initializer, regularizer or constraint is not known to Keras.
+
+    Example:
+
+    ```python
+    layer = layer_api.layer_dense_flipout(
+        units=10, bias_posterior_fn=layer_api.default_mean_field_normal_fn()
+    )
+    ```
+    """
+    if is_singular:
+        return Deterministic(loc_initializer, loc_regularizer, loc_constraint)
+    return MeanFieldNormal(
+        loc_initializer,
+        untransformed_scale_initializer,
+        loc_regularizer,
+        untransformed_scale_regularizer,
+        loc_constraint,
+        untransformed_scale_constraint,
+    )
+
+
+NAMED = {"mean_field_normal": MeanFieldNormal, "deterministic": Deterministic}
+
+# What `*_posterior_tensor_fn` may be called by name: the value that stands for the posterior.
+TENSOR_FNS = {"sample": distributions.draw, "mean": distributions.mean}

@@ -1,0 +1,288 @@
+"""The base of the layers with a variational kernel and bias.
+
+    KL-regularized layer:   kernel, bias ~ posterior,   loss += kl_weight * KL(posterior || prior)
+
+An estimator (`estimators.py`) says how noise of the kernel reaches the outputs; an operation
+(`dense.py`) says what the kernel does to the inputs. A layer is one of each.
+"""
+
+import functools
+
+import keras
+from keras import ops
+
+from layer_api import (
+    arguments,
+    backend,
+    distributions,
+    divergences,
+    identifiers,
+    noise,
+    posteriors,
+    priors,
+)
+from layer_api.layer import Layer
+
+
+class VariationalLayer(Layer):
+    """Posterior, prior and divergence of a kernel and of a bias; seed; config.
+
+    A subclass provides `_apply_kernel(inputs, state)`, `_kernel_shape(input_shape)` and
+    `_bias_shape()`, both shapes as tuples.
+    """
+
+    def __init__(
+        self,
+        *,
+        activation,
+        activity_regularizer,
+        trainable,
+        kernel_posterior_fn,
+        kernel_posterior_tensor_fn,
+        kernel_prior_fn,
+        kernel_divergence_fn,
+        bias_posterior_fn,
+        bias_posterior_tensor_fn,
+        bias_prior_fn,
+        bias_divergence_fn,
+        seed,
+        kl_weight,
+        **kwargs,
+    ):
+        arguments.only_known(type(self), kwargs)
+        activation = arguments.activation(activation)
+        seed = arguments.seed(seed)
+        kl_weight = arguments.weight("kl_weight", kl_weight)
+        trainable = arguments.flag("trainable", trainable)
+        activity_regularizer = arguments.regularizer("activity_regularizer", activity_regularizer)
+        # What the user gave, for the config; beside what it stands for, as attributes.
+        given = {
+            "kernel_posterior_fn": kernel_posterior_fn,
+            "kernel_posterior_tensor_fn": kernel_posterior_tensor_fn,
+            "kernel_prior_fn": kernel_prior_fn,
+            "kernel_divergence_fn": kernel_divergence_fn,
+            "bias_posterior_fn": bias_posterior_fn,
+            "bias_posterior_tensor_fn": bias_posterior_tensor_fn,
+            "bias_prior_fn": bias_prior_fn,
+            "bias_divergence_fn": bias_divergence_fn,
+        }
+        meant = {name: _meaning(name, identifier) for name, identifier in given.items()}
+
+        super().__init__(activity_regularizer=activity_regularizer, trainable=trainable, **kwargs)
+        self.activation = activation
+        self.seed = seed
+        self.kl_weight = kl_weight
+        self.supports_masking = True
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        vars(self)["_given"] = given  # past Keras's tracker, which would wrap what it finds
+        for name, function in meant.items():
+            setattr(self, name, function)
+
+    def build(self, input_shape):
+        """Create the variables of the posteriors and priors, and add the divergences as losses."""
+        shapes = {"kernel": self._kernel_shape(input_shape), "bias": self._bias_shape()}
+        vars(self)["_shapes"] = shapes
+        # A user's function is tried on throw-away values first: a mistake in it raises here, when
+        # the layer has no variable yet.
+        for part in shapes:
+            self._check(part, self._posterior(part, _throw_away_variable))
+            self._prior(part, _throw_away_variable)
+        for part in shapes:
+            self._posterior(part, self._create_variable)
+            prior = self._prior(part, self._create_variable)
+            divergence_fn = getattr(self, f"{part}_divergence_fn")
+            if prior is not None and divergence_fn is not None and self.kl_weight > 0:
+                self.add_loss(functools.partial(self._divergence, part))
+        self.built = True
+
+    def call(self, inputs):
+        """Return the outputs for one draw of the kernel and of the bias."""
+        inputs = ops.cast(inputs, self.compute_dtype)
+        state = noise.advance(self.seed_generator)
+        outputs = self._apply_kernel(inputs, state)
+        bias = self._posterior("bias")
+        if bias is not None:
+            outputs = ops.add(outputs, self._cast(self._draw("bias", bias, state)))
+        return self.activation(outputs)
+
+    def get_config(self):
+        """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
+        return {
+            **super().get_config(),
+            "activation": identifiers.serialize("activation", _by_name(self.activation)),
+            **{name: identifiers.serialize(name, given) for name, given in self._given.items()},
+            "seed": self.seed,
+            "kl_weight": self.kl_weight,
+        }
+
+    def save_own_variables(self, store):
+        """Save the weights and the state of the noise, so that a resumed run draws on."""
+        super().save_own_variables(store)
+        store["noise_state"] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store):
+        """Load what `save_own_variables` saved."""
+        self.seed_generator.state.assign(store["noise_state"])
+        weights = {name: store[name] for name in store.keys() if name != "noise_state"}  # noqa: SIM118
+        super().load_own_variables(weights)
+
+    @property
+    def kernel_posterior(self):
+        """Distribution of the kernel given the data, of the backend's library."""
+        return self._library("kernel", self._posterior("kernel"))
+
+    @property
+    def kernel_prior(self):
+        """Distribution of the kernel before the data, of the backend's library, or None."""
+        return self._library("kernel", self._prior("kernel"))
+
+    @property
+    def bias_posterior(self):
+        """Distribution of the bias given the data, of the backend's library, or None."""
+        return self._library("bias", self._posterior("bias"))
+
+    @property
+    def bias_prior(self):
+        """Distribution of the bias before the data, of the backend's library, or None."""
+        return self._library("bias", self._prior("bias"))
+
+    def _create_variable(
+        self, name, shape=None, dtype=None, initializer=None, regularizer=None,
+        trainable=None, constraint=None, **kwargs,
+    ):  # fmt: skip
+        """`add_variable_fn` at build: create. Not cast: scale and divergence stay in float32."""
+        variable = self.add_weight(
+            name=name,
+            shape=tuple(int(n) for n in shape or ()),
+            dtype=dtype,
+            initializer=noise.fresh_initializer(initializer or "glorot_uniform", self.seed, name),
+            regularizer=regularizer,
+            trainable=trainable is not False,
+            constraint=constraint,
+            autocast=False,
+        )
+        return variable.value
+
+    def _look_up_variable(self, name, **_):
+        """`add_variable_fn` afterwards: the value that the variable has now."""
+        return next(v.value for v in self.weights if v.name == name)
+
+    def _posterior(self, part, add_variable_fn=None):
+        return self._distribution(part, "posterior", add_variable_fn)
+
+    def _prior(self, part, add_variable_fn=None):
+        return self._distribution(part, "prior", add_variable_fn)
+
+    def _distribution(self, part, role, add_variable_fn):
+        """Return the posterior or prior of the kernel or bias as of now; None if there is none."""
+        argument = f"{part}_{role}_fn"
+        function = getattr(self, argument)
+        if function is None:
+            return None
+        if "_shapes" not in vars(self):
+            raise AttributeError(
+                f"The layer '{self.name}' has no {part}_{role} before it is built. "
+                "Call the layer, or build(input_shape), first."
+            )
+        described = (
+            backend.dtype_for_callables(self.variable_dtype),
+            self._shapes[part],
+            f"{part}_{role}",
+            self.trainable,
+            add_variable_fn or self._look_up_variable,
+        )
+        if hasattr(function, "parametrize"):
+            return function.parametrize(*described)
+        distribution = function(*described)
+        if not backend.is_distribution(distribution):
+            raise arguments.invalid(
+                argument,
+                f"a function that returns a distribution of {backend.LIBRARY}",
+                arguments.describe(distribution),
+                "Return, for example, Independent(Normal(loc, scale)).",
+                TypeError,
+            )
+        return distributions.known(distribution)
+
+    def _check(self, part, posterior):
+        """Refuse a posterior that the estimator cannot work with; any will do unless it says so."""
+
+    def _library(self, part, distribution):
+        if distribution is None:
+            return None
+        return distributions.library(distribution, self._shapes[part])
+
+    def _draw(self, part, distribution, state, stream=None):
+        """Return the value that `*_posterior_tensor_fn` takes from `distribution`."""
+        tensor_fn = getattr(self, f"{part}_posterior_tensor_fn")
+        shape = self._shapes[part]
+        key = noise.key(state, stream or part)
+        if tensor_fn in posteriors.TENSOR_FNS.values():
+            return tensor_fn(distribution, shape, key, self.variable_dtype)
+        seeded = backend.seeded(distributions.library(distribution, shape), key)
+        value = ops.convert_to_tensor(tensor_fn(seeded))
+        if tuple(value.shape) != shape:
+            raise arguments.invalid(
+                f"{part}_posterior_tensor_fn",
+                f"a function that returns a tensor of {arguments.describe_shape(shape)}",
+                arguments.describe_shape(value.shape),
+                "Return, for example, d.sample().",
+            )
+        return value
+
+    def _divergence(self, part):
+        """Return `kl_weight` times the divergence of the posterior from the prior, a scalar."""
+        q, p = self._posterior(part), self._prior(part)
+        divergence_fn = getattr(self, f"{part}_divergence_fn")
+        if isinstance(divergence_fn, identifiers.Block) and distributions.has_closed_form(q, p):
+            return self.kl_weight * divergence_fn(q, p)
+        # Losses may be read any number of times between two calls: read the state, leave it.
+        state = noise.current(self.seed_generator)
+        stream = f"divergence_{part}"
+        sample = self._draw(part, q, state, stream)
+        q, p = self._library(part, q), self._library(part, p)
+        key = noise.key(state, stream)
+        divergence = divergence_fn(backend.seeded(q, key), p, sample)
+        return self.kl_weight * ops.sum(ops.convert_to_tensor(divergence))
+
+    def _cast(self, x):
+        return ops.cast(x, self.compute_dtype)
+
+
+_NAMED = {
+    "posterior_fn": (posteriors.NAMED, posteriors.TAKES),
+    "posterior_tensor_fn": (posteriors.TENSOR_FNS, ("d",)),
+    "prior_fn": (priors.NAMED, posteriors.TAKES),
+    "divergence_fn": (divergences.NAMED, divergences.TAKES),
+}
+_OPTIONAL = {
+    "kernel_prior_fn",
+    "kernel_divergence_fn",
+    "bias_posterior_fn",
+    "bias_prior_fn",
+    "bias_divergence_fn",
+}
+
+
+def _meaning(argument, identifier):
+    """Return what `identifier` means for `argument`, such as `kernel_posterior_fn`."""
+    named, takes = _NAMED[argument.split("_", 1)[1]]
+    return identifiers.get(argument, identifier, named, takes, argument in _OPTIONAL)
+
+
+def _throw_away_variable(name, shape=None, dtype=None, **_):
+    """`add_variable_fn` of the trial: zeros of the right shape, which nothing keeps."""
+    return ops.zeros(
+        tuple(int(n) for n in shape or ()),
+        keras.backend.standardize_dtype(dtype or keras.backend.floatx()),
+    )
+
+
+def _by_name(activation):
+    """Return the name by which Keras knows an activation function, else the function itself."""
+    name = getattr(activation, "__name__", None)
+    known = getattr(keras.activations, name or "", None)
+    if activation is keras.activations.linear:
+        return None
+    # `tf.nn.relu` is not `keras.activations.relu`, but Keras saves the one as the other, too.
+    return name if activation is known or (known and backend.owns(activation)) else activation
