@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from layer_api.r import Foreign
+
 
 class _Required:
     """The default of an argument that has none but may stand behind one that has."""
@@ -25,10 +27,16 @@ def describe(value):
         return "nothing"
     if value is None:
         return "None/NULL"
+    if isinstance(value, Foreign):
+        return value.description
+    if isinstance(value, float) and value != value:
+        return "NA/NaN"
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if isinstance(value, (str, bool, numbers.Number)):
         return repr(value)
+    if hasattr(value, "_fields"):
+        return f"a {type(value).__name__} distribution"
     if isinstance(value, (list, tuple)):
         # R's vectors arrive as lists; Python's users write either.
         return f"[{', '.join(describe(item) for item in value)}]"
@@ -38,7 +46,13 @@ def describe(value):
         return "a function"
     if isinstance(value, dict):
         return f"a dictionary with the keys {sorted(map(str, value))}"
-    return f"an object of type {type(value).__name__}"
+    if hasattr(value, "iloc"):
+        return "a data frame"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        kind = "text" if getattr(value.dtype, "kind", "") in "OSU" else "numbers"
+        return f"an array of {kind} of {describe_shape(value.shape)}"
+    package = type(value).__module__.split(".")[0]
+    return f"an object of type {package}.{type(value).__name__}"
 
 
 def describe_shape(shape):

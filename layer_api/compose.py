@@ -11,7 +11,7 @@ from layer_api import arguments
 from layer_api.arguments import REQUIRED
 
 P = ParamSpec("P")
-L = TypeVar("L", covariant=True)
+L = TypeVar("L")
 
 
 class LayerFunction(Protocol[P, L]):
@@ -33,10 +33,11 @@ def registered(layer_class):
 def layer_function(layer_class: Callable[P, L], name: str) -> LayerFunction[P, L]:
     """Return the function `name(object, ...)` that makes a layer and composes it with `object`."""
 
-    def function(object=REQUIRED, *args, **kwargs):
+    def make_and_compose(object=REQUIRED, *args, **kwargs):
         kind = _kind(object, name)
         return _compose(object, kind, layer_class(*args, **kwargs))
 
+    function: Any = make_and_compose
     parameters = inspect.signature(layer_class).parameters.values()
     first = inspect.Parameter("object", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=REQUIRED)
     function.__signature__ = inspect.Signature([first, *parameters])
@@ -150,8 +151,8 @@ def _remedy(object, function):
     if isinstance(object, keras.Model):
         return "Only Sequential models can be added to: apply the layer to a tensor, model.output."
     if any(base.__module__.startswith("tf_keras") for base in type(object).__mro__):
-        return "This is an object of Keras 2 (tf_keras), which is not supported: use keras 3."
-    if hasattr(object, "iloc"):
+        return "This is an object of Keras 2 (tf_keras), which is not supported: use Keras 3."
+    if arguments.describe(object) == "a data frame":
         return "Make a matrix of numbers of a data frame first."
     return "Begin with keras.Sequential(), or keras.Input(shape) for a functional model."
 
