@@ -8,8 +8,6 @@ from typing import Any
 
 import keras
 
-from layer_api.r import Foreign
-
 
 class _Required:
     """The default of an argument that has none but may stand behind one that has."""
@@ -19,6 +17,13 @@ class _Required:
 
 
 REQUIRED: Any = _Required()
+
+
+class Foreign:
+    """Stands for an R object that Python cannot hold, such as a data frame, in messages."""
+
+    def __init__(self, description):
+        self.description = description
 
 
 def describe(value):
@@ -39,7 +44,8 @@ def describe(value):
         return f"a {type(value).__name__} distribution"
     if isinstance(value, (list, tuple)):
         # R's vectors arrive as lists; Python's users write either.
-        return f"[{', '.join(describe(item) for item in value)}]"
+        shown = ", ".join(describe(item) for item in value[:8])
+        return f"[{shown}{f', ... {len(value)} in all' if len(value) > 8 else ''}]"
     if isinstance(value, keras.layers.Layer):
         return f"the layer '{value.name}' ({type(value).__name__})"
     if inspect.isfunction(value) or inspect.isbuiltin(value):

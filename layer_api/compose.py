@@ -1,7 +1,6 @@
 """The pipe rule: what "object %>% layer" means, and the `layer_*` functions made from classes."""
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
@@ -157,12 +156,13 @@ def _remedy(object, function):
     return "Begin with keras.Sequential(), or keras.Input(shape) for a functional model."
 
 
+_OBJECT = """
+    object: What to compose the layer with. A Sequential model: the layer is added to it and the
+        model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
+        output returned. Missing or `None`: the layer is returned.
+"""
+
+
 def _document(layer_class):
     """Return the docstring of the class with `object` as the first argument."""
-    argument = """Args:
-        object: What to compose the layer with. A Sequential model: the layer is added to it and
-            the model returned. A tensor, Keras tensor or list of them: the layer is called on it
-            and its output returned. Missing or `None`: the layer is returned.
-"""
-    document = inspect.cleandoc(layer_class.__doc__)
-    return re.sub(r"^Args:\n", inspect.cleandoc(argument) + "\n", document, flags=re.M)
+    return inspect.cleandoc(layer_class.__doc__).replace("\nArgs:\n", "\nArgs:" + _OBJECT, 1)

@@ -186,8 +186,8 @@ def default_mean_field_normal_fn(
 ):
     """Return the posterior that TensorFlow Probability calls by this name.
 
-    It is here so that programs written for `tfp.layers` run with only the import changed; new
-    programs say `MeanFieldNormal(...)`, or `Deterministic(...)` for `is_singular=True`.
+    It is here so that programs written for `tfp.layers` run with only the import changed. New
+    programs say `MeanFieldNormal()`, or for `is_singular=True` they say `Deterministic()`.
 
     Args:
         is_singular: Bool, whether the posterior is a point mass. Default `False`.

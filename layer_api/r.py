@@ -2,12 +2,7 @@
 
 import inspect
 
-
-class Foreign:
-    """Stands for an R object that Python cannot hold, such as a data frame, in messages."""
-
-    def __init__(self, description):
-        self.description = description
+from layer_api import arguments
 
 
 def with_signature(function, names, optional, variadic):
@@ -31,6 +26,19 @@ def with_signature(function, names, optional, variadic):
         parameters.append(inspect.Parameter("dots", inspect.Parameter.VAR_POSITIONAL))
     function.__signature__ = inspect.Signature(parameters)
     return function
+
+
+def method(distribution, name):
+    """Return the method `name` of a distribution."""
+    if not hasattr(distribution, name):
+        raise arguments.invalid(
+            "distribution",
+            "a distribution of the backend's library",
+            arguments.describe(distribution),
+            "Pass, for example, layer$kernel_posterior, or what a function of a layer receives.",
+            TypeError,
+        )
+    return getattr(distribution, name)
 
 
 def attempt(function, args, kwargs):

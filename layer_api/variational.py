@@ -7,6 +7,7 @@ An estimator (`estimators.py`) says how noise of the kernel reaches the outputs;
 """
 
 import functools
+import inspect
 
 import keras
 from keras import ops
@@ -114,6 +115,19 @@ class VariationalLayer(Layer):
             "seed": self.seed,
             "kl_weight": self.kl_weight,
         }
+
+    def __repr__(self):
+        """Return the arguments that differ from the defaults, as Keras prints a layer."""
+        defaults = inspect.signature(type(self)).parameters
+        values = {name: self._given.get(name, getattr(self, name, None)) for name in defaults}
+        values["activation"] = _by_name(self.activation)
+        shown = [
+            f"{name}={getattr(value, '__name__', value)}"
+            for name, value in values.items()
+            if name != "kwargs" and value != defaults[name].default
+        ]
+        state = [f"name={self.name}", *shown, f"built={self.built}"]
+        return f"<{type(self).__name__} {', '.join(state)}>"
 
     def save_own_variables(self, store):
         """Save the weights and the state of the noise, so that a resumed run draws on."""

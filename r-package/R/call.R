@@ -1,0 +1,85 @@
+# How a wrapper of layers.R or blocks.R reaches its Python function.
+
+# Call the function `name` of the core with what the user gave to the wrapper that calls this one.
+# Only what was given is sent: the defaults that R shows are those that Python has.
+call_core <- function(name) {
+  frame <- parent.frame()
+  call <- sys.call(-1)
+  wrapper <- sys.function(-1)
+  if (is.function(call[[1]])) { # do.call() puts the function itself where its name should be
+    call[[1]] <- as.name(name)
+  }
+  arguments <- given(wrapper, call, frame)
+  object <- arguments$object
+  refuse_null_in_pipe(call, arguments, name)
+  result <- attempt(core()[[name]], arguments, call)
+  # A model is changed in place: hand back what came in, and do not print it.
+  if (is_same(object, result)) {
+    return(invisible(object))
+  }
+  result
+}
+
+is_same <- function(one, other) {
+  is_python(one) && is_python(other) && identical(reticulate::py_id(one), reticulate::py_id(other))
+}
+
+# The arguments that the user gave to `wrapper`, by the names that the user wrote.
+given <- function(wrapper, call, frame) {
+  names <- setdiff(names(formals(wrapper)), "...")
+  is_given <- !vapply(names, function(name) eval(call("missing", as.name(name)), frame), logical(1))
+  names <- names[is_given]
+  # R evaluates an argument when it is first used. `object` comes first, so that in
+  # `model %>% a() %>% b()` the layer of a() is added before that of b().
+  values <- stats::setNames(lapply(names, get, envir = frame), names)
+  # R takes `see = 1` for `seed = 1`. Python does not, and neither do we: send it as it was written.
+  for (written in written_names(call, frame)) {
+    meant <- pmatch(written, names(formals(wrapper)))
+    if (!is.na(meant) && !written %in% names(formals(wrapper))) {
+      names(values)[names(values) == names(formals(wrapper))[meant]] <- written
+    }
+  }
+  c(values, if ("..." %in% names(formals(wrapper))) eval(quote(list(...)), frame))
+}
+
+# Names of arguments as they stand in a call, those that came by `...` included.
+written_names <- function(call, frame) {
+  names <- names(call)[-1]
+  is_dots <- vapply(as.list(call)[-1], identical, logical(1), quote(...))
+  if (any(is_dots)) {
+    caller <- sys.frame(sys.parents()[which(vapply(sys.frames(), identical, logical(1), frame))])
+    names <- c(names, names(eval(quote(list(...)), caller)))
+  }
+  names[nzchar(names)]
+}
+
+# magrittr calls what stands in front of a pipe `.`, so a NULL there is a model gone missing.
+refuse_null_in_pipe <- function(call, arguments, name) {
+  in_pipe <- length(call) > 1 && identical(call[[2]], quote(.))
+  if (in_pipe && "object" %in% names(arguments) && is.null(arguments$object)) {
+    attempt(core()$pipe, list(NULL), call)
+  }
+}
+
+# Call a Python function; an error of Python becomes one of R that says the same.
+attempt <- function(fun, arguments, call = sys.call(-1)) {
+  values <- lapply(unname(arguments), to_python)
+  names <- names(arguments)
+  if (is.null(names)) {
+    names <- rep("", length(values))
+  }
+  is_named <- nzchar(names)
+  result <- core()$r$attempt(
+    fun, values[!is_named], reticulate::py_dict(names[is_named], values[is_named])
+  )
+  if (!is.null(result[[2]])) {
+    refuse(result[[2]], result[[3]], call)
+  }
+  result[[1]]
+}
+
+# Raise an error of class `layerapi_<type>`, for example `layerapi_ValueError`.
+refuse <- function(type, message, call = NULL) {
+  classes <- c(paste0("layerapi_", type), "layerapi_error", "error", "condition")
+  stop(structure(list(message = message, call = call), class = classes))
+}

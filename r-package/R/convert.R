@@ -1,0 +1,97 @@
+# What R's values are in Python.
+
+is_python <- function(value) {
+  inherits(value, "python.builtin.object")
+}
+
+# Return `value` as Python's users would write it: 10 is a whole number, NA is NaN, c(2, 3) and 1:2
+# are lists, NULL is None. What Python cannot hold becomes a description, for messages.
+to_python <- function(value) {
+  if (is.null(value) || is_python(value)) {
+    return(reticulate::r_to_py(value))
+  }
+  if (is.function(value)) {
+    return(function_to_python(value))
+  }
+  if (is.object(value)) {
+    return(object_to_python(value))
+  }
+  if (is.array(value)) {
+    return(reticulate::r_to_py(value))
+  }
+  if (is.list(value)) {
+    return(list_to_python(value))
+  }
+  if (is.atomic(value)) {
+    return(vector_to_python(value))
+  }
+  core()$arguments$Foreign(paste("an R", typeof(value)))
+}
+
+list_to_python <- function(value) {
+  values <- lapply(unname(value), to_python)
+  if (is.null(names(value))) {
+    return(reticulate::r_to_py(values))
+  }
+  reticulate::py_dict(names(value), values)
+}
+
+vector_to_python <- function(value) {
+  scalars <- lapply(unname(value), scalar_to_python)
+  if (length(value) == 1) scalars[[1]] else reticulate::r_to_py(scalars)
+}
+
+scalar_to_python <- function(value) {
+  if (is.na(value)) {
+    return(reticulate::r_to_py(NaN))
+  }
+  if (is.double(value) && is.finite(value) && value == round(value)) {
+    return(reticulate::import_builtins(convert = FALSE)$int(value))
+  }
+  reticulate::r_to_py(value)
+}
+
+# Objects of other packages say themselves what they are in Python, or are of no use there.
+object_to_python <- function(value) {
+  if (is.data.frame(value)) {
+    return(core()$arguments$Foreign("a data frame"))
+  }
+  if (is.factor(value)) {
+    return(core()$arguments$Foreign("a factor"))
+  }
+  for (class in class(value)) {
+    if (!is.null(utils::getS3method("r_to_py", class, TRUE, asNamespace("reticulate")))) {
+      return(reticulate::r_to_py(value))
+    }
+  }
+  core()$arguments$Foreign(paste0("an R object of class '", class(value)[1], "'"))
+}
+
+# Whether a formal argument has no default.
+is_empty <- function(default) {
+  is.name(default) && identical(as.character(default), "")
+}
+
+function_to_python <- function(fun) {
+  name <- attr(fun, "py_function_name", exact = TRUE)
+  if (!is.null(name) && reticulate::py_has_attr(core(), name)) {
+    return(core()[[name]])
+  }
+  formals <- formals(args(fun))
+  names <- setdiff(names(formals), "...")
+  optional <- !vapply(formals[names], is_empty, logical(1))
+  call <- function(...) to_python(do.call(fun, lapply(list(...), callable), quote = TRUE))
+  core()$r$with_signature(
+    reticulate::r_to_py(call),
+    as.list(names), as.list(unname(optional)), "..." %in% names(formals)
+  )
+}
+
+# reticulate before 1.29 hands Python's functions over to R's as objects that cannot be called.
+callable <- function(value) {
+  is_function <- inherits(value, c("python.builtin.function", "python.builtin.method"))
+  if (is_function && !is.function(value)) {
+    return(function(...) reticulate::py_to_r(reticulate::py_call(value, ...)))
+  }
+  value
+}

@@ -1,0 +1,66 @@
+# What R's users see of a layer and of its blocks.
+
+#' Print and summarize a layer
+#'
+#' `print()` shows the arguments that differ from the defaults; `summary()` the weights of the
+#' layer, as posterior mean and standard deviation or as single values, and its losses.
+#'
+#' @param x,object Layer, or what `summary()` returned.
+#' @param ... Not used.
+#'
+#' @return `print()`: `x`, invisibly. `summary()`: a list with `layer`, a text; `weights`, a data
+#'   frame with one row for each weight; `loss`, a number, the sum of the layer's losses.
+#' @examplesIf reticulate::py_module_available("keras")
+#' layer <- layer_dense_flipout(units = 2, seed = 1)
+#' layer$build(list(NULL, 3L))
+#' layer
+#' summary(layer)
+#' @name print.layer_api
+NULL
+
+#' @rdname print.layer_api
+#' @exportS3Method print layer_api.layer.Layer
+print.layer_api.layer.Layer <- function(x, ...) {
+  cat(reticulate::py_repr(x), "\n", sep = "")
+  invisible(x)
+}
+
+#' @rdname print.layer_api
+#' @exportS3Method print layer_api.identifiers.Block
+print.layer_api.identifiers.Block <- print.layer_api.layer.Layer
+
+#' @rdname print.layer_api
+#' @exportS3Method summary layer_api.variational.VariationalLayer
+summary.layer_api.variational.VariationalLayer <- function(object, ...) {
+  posteriors <- if (object$built) {
+    list(kernel = object$kernel_posterior, bias = object$bias_posterior)
+  }
+  rows <- lapply(Filter(Negate(is.null), posteriors), function(posterior) {
+    mean <- as.array(tfd_mean(posterior)$numpy())
+    sd <- as.array(tfd_stddev(posterior)$numpy())
+    data.frame(
+      shape = paste(dim(mean), collapse = " x "),
+      lowest_mean = min(mean), highest_mean = max(mean), lowest_sd = min(sd), highest_sd = max(sd)
+    )
+  })
+  losses <- vapply(object$losses, function(loss) as.numeric(loss$numpy()), numeric(1))
+  structure(
+    list(layer = reticulate::py_repr(object), weights = do.call(rbind, rows), loss = sum(losses)),
+    class = "summary.layer_api"
+  )
+}
+
+#' @rdname print.layer_api
+#' @export
+print.summary.layer_api <- function(x, ...) {
+  cat(x$layer, "\n", sep = "")
+  if (is.null(x$weights)) {
+    cat("No weights yet: call the layer, or add it to a model that knows its inputs.\n")
+  } else {
+    cat("\nPosterior of the weights\n")
+    print(x$weights, digits = 3)
+    cat("\nSum of the losses (divergences times kl_weight): ", format(x$loss, digits = 5), "\n",
+        sep = "")
+  }
+  invisible(x)
+}

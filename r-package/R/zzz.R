@@ -1,0 +1,69 @@
+# Loading the package starts no Python: the core is imported at the first call that needs it.
+
+the <- new.env(parent = emptyenv())
+
+#' Pipe
+#'
+#' `model %>% layer_dense_flipout(units = 10)` adds a layer to `model`.
+#'
+#' @param lhs What to send on: a Sequential model, a tensor, or what another step returned.
+#' @param rhs A call of a function, which gets `lhs` as its first argument.
+#'
+#' @return What the call returns.
+#' @examples
+#' c(1, 4) %>% sqrt()
+#' @importFrom magrittr %>%
+#' @name %>%
+#' @rdname pipe
+#' @export
+NULL
+
+.onLoad <- function(libname, pkgname) {
+  # From reticulate 1.41 on, a package names what it needs and Python is set up for it.
+  if ("py_require" %in% getNamespaceExports("reticulate")) {
+    getExportedValue("reticulate", "py_require")(python_packages)
+  }
+  register_arithmetic()
+}
+
+# The Python package layer_api, which travels inside this one.
+core <- function() {
+  if (is.null(the$core)) {
+    the$core <- import_core()
+  }
+  the$core
+}
+
+import_core <- function() {
+  path <- system.file("python", package = "layerapi", mustWork = TRUE)
+  core <- tryCatch(
+    reticulate::import_from_path("layer_api", path),
+    error = function(error) {
+      refuse(
+        "ImportError",
+        paste0(
+          "Python's part of layerapi cannot be loaded: ", first_line(conditionMessage(error)),
+          " It needs the Python packages ", paste(python_packages, collapse = ", "),
+          ". Install them, for example with reticulate::py_install(), or choose a Python that has ",
+          "them with reticulate::use_python()."
+        )
+      )
+    }
+  )
+  loaded <- core[["__version__"]]
+  if (!identical(loaded, core_version)) {
+    refuse(
+      "ImportError",
+      paste0(
+        "Python has layer_api ", loaded, " loaded from elsewhere; this version of layerapi works ",
+        "with ", core_version, ". Install the same version of both, or restart R and load ",
+        "layerapi first."
+      )
+    )
+  }
+  core
+}
+
+first_line <- function(text) {
+  strsplit(trimws(text), "\n", fixed = TRUE)[[1]][1]
+}

@@ -1,0 +1,99 @@
+# Bad input: the message, and that nothing has changed. Python reads the same cases.
+
+cases <- jsonlite::fromJSON(test_path("..", "cases", "bad_input.json"), simplifyVector = FALSE)
+
+# Do what a case says; `state()` tells what must be as it was.
+prepare <- function(case) {
+  arguments <- lapply(case$arguments, special)
+  model <- new_model()
+  layers <- function() length(model$layers)
+  nothing <- function() NULL
+  switch(case$do,
+    layer = list(act = function() do.call(layer_dense_flipout, arguments), state = nothing),
+    pipe = list(act = function() NULL %>% layer_dense_flipout(units = 2), state = nothing),
+    add = list(
+      act = function() do.call(layer_dense_flipout, c(list(model), arguments)), state = layers
+    ),
+    input = {
+      shape <- lapply(case$arguments$shape, identity)
+      model <- keras$Sequential(list(keras$Input(shape = shape)))
+      list(act = function() model %>% layer_dense_flipout(units = 2), state = layers)
+    },
+    set_weights = {
+      layer <- layer_dense_flipout(units = 2)
+      layer$build(list(NULL, 3L))
+      weights <- lapply(case$arguments$shapes, function(shape) array(1, unlist(shape)))
+      list(act = function() layer$set_weights(weights), state = function() layer$get_weights())
+    }
+  )
+}
+
+for (case in cases) {
+  local({
+    case <- case
+    test_that(paste("bad input:", case$id), {
+      prepared <- prepare(case)
+      before <- prepared$state()
+      error <- expect_error(prepared$act())
+      if (case$do == "set_weights") { # a method of the Python object, which reticulate calls
+        expect_match(conditionMessage(error), case$message, fixed = TRUE)
+      } else {
+        expect_s3_class(error, c(paste0("layerapi_", case$error), "layerapi_error"), exact = FALSE)
+        expect_identical(conditionMessage(error), case$message)
+      }
+      expect_identical(prepared$state(), before)
+    })
+  })
+}
+
+test_that("an abbreviated argument is refused, however it is passed", {
+  options <- options(warnPartialMatchArgs = FALSE)
+  on.exit(options(options))
+  message <- "`see` is not an argument of DenseFlipout. Did you mean 'seed'?"
+  through_dots <- function(...) layer_dense_flipout(...)
+  calls <- list(
+    function() layer_dense_flipout(units = 2, see = 1),
+    function() new_model() %>% layer_dense_flipout(units = 2, see = 1),
+    function() new_model() |> layer_dense_flipout(units = 2, see = 1),
+    function() do.call(layer_dense_flipout, list(units = 2, see = 1)),
+    function() through_dots(units = 2, see = 1),
+    function() lapply(2, layer_dense_flipout, object = NULL, see = 1)
+  )
+  for (call in calls) {
+    error <- expect_error(call(), class = "layerapi_TypeError")
+    expect_identical(conditionMessage(error), message)
+  }
+})
+
+test_that("the error names the call that the user wrote", {
+  error <- expect_error(layer_dense_flipout(units = 0))
+  expect_identical(conditionCall(error), quote(layer_dense_flipout(units = 0)))
+  error <- expect_error(do.call(layer_dense_flipout, list(units = 0)))
+  expect_identical(conditionCall(error), quote(layer_dense_flipout(units = 0)))
+})
+
+test_that("a value that Python cannot hold is named in the words of R", {
+  expect_error(layer_dense_flipout(iris$Species, units = 2), "Received: a factor.", fixed = TRUE)
+  expect_error(
+    layer_dense_flipout(y ~ x, units = 2), "Received: an R object of class 'formula'.",
+    fixed = TRUE
+  )
+  expect_error(
+    layer_dense_flipout(globalenv(), units = 2), "Received: an R environment.",
+    fixed = TRUE
+  )
+})
+
+test_that("a mistake inside a user's function says what R said", {
+  model <- new_model()
+  expect_error(
+    model %>% layer_dense_flipout(
+      units = 2, kernel_prior_fn = function(dtype, shape, name, trainable, add_variable_fn) {
+        stop("no prior today")
+      }
+    ),
+    "no prior today",
+    class = "layerapi_error"
+  )
+  expect_length(model$layers, 0)
+})

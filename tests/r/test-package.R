@@ -1,0 +1,88 @@
+# Loading, the two packages' versions, and the examples of the help pages.
+
+# Run code in a new R session; return what it printed.
+in_new_session <- function(code, env = character()) {
+  script <- script_file(code)
+  on.exit(unlink(script))
+  output <- suppressWarnings(
+    system2(file.path(R.home("bin"), "Rscript"), script, stdout = TRUE, stderr = FALSE, env = env)
+  )
+  paste(output, collapse = "\n")
+}
+
+script_file <- function(code) {
+  file <- tempfile(fileext = ".R")
+  writeLines(code, file)
+  file
+}
+
+test_that("loading the package starts no Python and sets no environment variable", {
+  output <- in_new_session(c(
+    "before <- Sys.getenv()",
+    "loadNamespace('reticulate')",
+    "with_reticulate <- Sys.getenv()",
+    "library(layerapi)",
+    "cat(reticulate::py_available(), identical(Sys.getenv(), with_reticulate))"
+  ))
+  expect_match(output, "FALSE TRUE$")
+})
+
+test_that("another version of the core is refused, with both versions", {
+  folder <- tempfile()
+  dir.create(file.path(folder, "layer_api"), recursive = TRUE)
+  on.exit(unlink(folder, recursive = TRUE))
+  writeLines("__version__ = '9.9.9'", file.path(folder, "layer_api", "__init__.py"))
+  output <- in_new_session(c(
+    sprintf("reticulate::import_from_path('layer_api', %s)", deparse(folder)),
+    "tryCatch(layerapi::layer_dense_flipout(units = 2), error = function(e) {",
+    "  cat(class(e)[1], conditionMessage(e))",
+    "})"
+  ))
+  version <- as.character(utils::packageVersion("layerapi"))
+  expect_match(output, "layerapi_ImportError Python has layer_api 9.9.9 loaded", fixed = TRUE)
+  expect_match(output, paste("works with", version), fixed = TRUE)
+})
+
+test_that("a Python without Keras is reported with the remedy", {
+  folder <- tempfile()
+  dir.create(folder)
+  on.exit(unlink(folder, recursive = TRUE))
+  writeLines(
+    "raise ModuleNotFoundError(\"No module named 'keras'\")", file.path(folder, "keras.py")
+  )
+  output <- in_new_session(
+    c(
+      "tryCatch(layerapi::layer_dense_flipout(units = 2), error = function(e) {",
+      "  cat(class(e)[1], conditionMessage(e))",
+      "})"
+    ),
+    env = paste0("PYTHONPATH=", folder)
+  )
+  expect_match(output, "layerapi_ImportError", fixed = TRUE)
+  expect_match(output, "No module named 'keras'", fixed = TRUE)
+  expect_match(output, "reticulate::py_install()", fixed = TRUE)
+})
+
+test_that("the versions of the package and of the core are one", {
+  core_version <- layerapi:::core()[["__version__"]]
+  expect_identical(core_version, as.character(utils::packageVersion("layerapi")))
+  expect_identical(core_version, layerapi:::core_version)
+})
+
+topics <- setdiff(getNamespaceExports("layerapi"), "%>%")
+
+for (topic in topics) {
+  local({
+    topic <- topic
+    test_that(paste("the example on the help page runs:", topic), {
+      # Help pages load the package, and print; what they leave behind stays in this function.
+      expect_error(
+        capture.output(utils::example(
+          topic,
+          package = "layerapi", character.only = TRUE, local = TRUE, ask = FALSE, echo = FALSE
+        )),
+        NA
+      )
+    })
+  })
+}

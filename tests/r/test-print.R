@@ -1,0 +1,41 @@
+# What a user sees.
+
+shown <- function(value) capture.output(print(value))
+
+test_that("a layer prints the arguments that differ from the defaults", {
+  expect_identical(
+    shown(layer_dense_flipout(units = 10, name = "hidden")),
+    "<DenseFlipout name=hidden, units=10, built=False>"
+  )
+  layer <- layer_dense_flipout(
+    units = 2, activation = "relu", kernel_prior_fn = prior_standard_normal(),
+    bias_posterior_fn = NULL, seed = 1, kl_weight = 1 / 8, name = "output"
+  )
+  expect_identical(shown(layer), paste0(
+    "<DenseFlipout name=output, units=2, activation=relu, kernel_prior_fn=StandardNormal(), ",
+    "bias_posterior_fn=None, seed=1, kl_weight=0.125, built=False>"
+  ))
+  expect_identical(shown(divergence_kl_divergence(weight = 0.5)), "KLDivergence(weight=0.5)")
+  expect_invisible(print(layer))
+})
+
+test_that("a summary shows the posterior", {
+  layer <- layer_dense_flipout(units = 2, name = "output", kl_weight = 0.5)
+  expect_identical(shown(summary(layer)), c(
+    "<DenseFlipout name=output, units=2, kl_weight=0.5, built=False>",
+    "No weights yet: call the layer, or add it to a model that knows its inputs."
+  ))
+  layer$build(list(NULL, 3L))
+  layer$set_weights(list(matrix(1:6 / 10, 3), matrix(-3, 3, 2), array(c(0, 1))))
+  expect_identical(shown(summary(layer)), c(
+    "<DenseFlipout name=output, units=2, kl_weight=0.5, built=True>",
+    "",
+    "Posterior of the weights",
+    "       shape lowest_mean highest_mean lowest_sd highest_sd",
+    "kernel 3 x 2         0.1          0.6    0.0486     0.0486",
+    "bias       2         0.0          1.0    0.0000     0.0000",
+    "",
+    "Sum of the losses (divergences times kl_weight): 7.8042"
+  ))
+  expect_equal(summary(layer)$loss, as.numeric(layer$losses[[1]]$numpy()))
+})
