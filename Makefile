@@ -1,0 +1,41 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The environment of every program that is started here.
+# R finds Python in .venv and the R package in .r-library.
+export RETICULATE_PYTHON := $(CURDIR)/.venv/bin/python
+export R_LIBS := $(CURDIR)/.r-library$(if $(R_LIBS),:$(R_LIBS))
+export KERAS_BACKEND := tensorflow
+# Only errors from TensorFlow's C++ side.
+export TF_CPP_MIN_LOG_LEVEL := 3
+# A bare system has no UTF-8 locale by default; R reads and prints text in the locale's encoding.
+export LC_ALL := C.UTF-8
+
+.PHONY: help setup demo test lint r-package check clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+setup: ## Get everything that the other targets need (.venv, .r-library, system packages).
+	@.ci/setup
+
+demo: setup ## Run the demonstration: one story, told by Python and R together.
+	@.venv/bin/python vignettes/demo/demo.py
+
+test: setup ## Run the three test suites: Python, R, and both in one process.
+	@.ci/test
+
+lint: setup ## Check style and types: ruff, mypy, lintr.
+	@.ci/lint
+
+r-package: setup ## Write the R package's generated code and help pages anew.
+	@.venv/bin/python r-package/tools/generate.py
+	@Rscript -e 'roxygen2::roxygenise("r-package")'
+
+check: setup ## Build the R package and run R CMD check on it, in build/.
+	@.ci/check
+
+clean: ## Remove everything that make made.
+	@rm -rf .venv .r-library build layer_api.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
