@@ -132,17 +132,16 @@ def requirements():
     return f'python_packages <- c(\n{packages}\n)\n\ncore_version <- "{layer_api.__version__}"\n'
 
 
-def main():
-    """Write the three files."""
-    files = {
+def files():
+    """Return the three files of the folder R, as {name: text}."""
+    parts = {
         "layers.R": [wrapper(*item, "variational layers") for item in LAYERS.items()],
         "blocks.R": [wrapper(*item, "distributions of weights") for item in BLOCKS.items()],
         "requirements.R": [requirements()],
     }
-    for name, parts in files.items():
-        text = HEADER + "\n" + "\n".join(parts)
-        (PACKAGE / "R" / name).write_text(text, encoding="utf-8")
+    return {name: HEADER + "\n" + "\n".join(texts) for name, texts in parts.items()}
 
 
 if __name__ == "__main__":
-    main()
+    for name, text in files().items():
+        (PACKAGE / "R" / name).write_text(text, encoding="utf-8")

@@ -1,34 +1,6 @@
 # Bad input: the message, and that nothing has changed. Python reads the same cases.
 
-cases <- jsonlite::fromJSON(test_path("..", "cases", "bad_input.json"), simplifyVector = FALSE)
-
-# Do what a case says; `state()` tells what must be as it was.
-prepare <- function(case) {
-  arguments <- lapply(case$arguments, special)
-  model <- new_model()
-  layers <- function() length(model$layers)
-  nothing <- function() NULL
-  switch(case$do,
-    layer = list(act = function() do.call(layer_dense_flipout, arguments), state = nothing),
-    pipe = list(act = function() NULL %>% layer_dense_flipout(units = 2), state = nothing),
-    add = list(
-      act = function() do.call(layer_dense_flipout, c(list(model), arguments)), state = layers
-    ),
-    input = {
-      shape <- lapply(case$arguments$shape, identity)
-      model <- keras$Sequential(list(keras$Input(shape = shape)))
-      list(act = function() model %>% layer_dense_flipout(units = 2), state = layers)
-    },
-    set_weights = {
-      layer <- layer_dense_flipout(units = 2)
-      layer$build(list(NULL, 3L))
-      weights <- lapply(case$arguments$shapes, function(shape) array(1, unlist(shape)))
-      list(act = function() layer$set_weights(weights), state = function() layer$get_weights())
-    }
-  )
-}
-
-for (case in cases) {
+for (case in bad_input) {
   local({
     case <- case
     test_that(paste("bad input:", case$id), {

@@ -1,5 +1,10 @@
-# The values of `tests/cases` that JSON cannot hold, as R makes them.
-# `tests/python/special_values.py` makes the same values in Python.
+# The cases of `tests/cases`: what they do in R, and the values that JSON cannot hold.
+# `tests/python/cases.py` does the same in Python.
+
+bad_input <- jsonlite::fromJSON(
+  file.path("..", "cases", "bad_input.json"),
+  simplifyVector = FALSE
+)
 
 keras <- reticulate::import("keras")
 
@@ -32,7 +37,7 @@ special <- function(value) {
     layer = layer_dense_flipout(units = 2, name = "alone"),
     functional_model = {
       input <- keras$Input(shape = list(3L))
-      keras$Model(input, input)
+      keras$Model(input, input, name = "functional")
     },
     matrix = matrix(0, 2, 2),
     text_matrix = matrix(c("a", "b"), 1),
@@ -46,4 +51,30 @@ special <- function(value) {
 
 case_function <- function(takes, returns) {
   eval(parse(text = sprintf("function(%s) returns", toString(takes))))
+}
+
+# Do what a case says; `state()` tells what must be as it was.
+prepare <- function(case) {
+  arguments <- lapply(case$arguments, special)
+  model <- new_model()
+  layers <- function() length(model$layers)
+  nothing <- function() NULL
+  switch(case$do,
+    layer = list(act = function() do.call(layer_dense_flipout, arguments), state = nothing),
+    pipe = list(act = function() NULL %>% layer_dense_flipout(units = 2), state = nothing),
+    add = list(
+      act = function() do.call(layer_dense_flipout, c(list(model), arguments)), state = layers
+    ),
+    input = {
+      shape <- lapply(case$arguments$shape, identity)
+      model <- keras$Sequential(list(keras$Input(shape = shape)))
+      list(act = function() model %>% layer_dense_flipout(units = 2), state = layers)
+    },
+    set_weights = {
+      layer <- layer_dense_flipout(units = 2)
+      layer$build(list(NULL, 3L))
+      weights <- lapply(case$arguments$shapes, function(shape) array(1, unlist(shape)))
+      list(act = function() layer$set_weights(weights), state = function() layer$get_weights())
+    }
+  )
 }

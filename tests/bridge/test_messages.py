@@ -1,0 +1,25 @@
+"""Every message about bad input is the same in both languages."""
+
+import pytest
+from cases import BAD_INPUT, act
+from conftest import ROOT, RError
+
+
+@pytest.fixture(scope="module")
+def r_cases(r):
+    r(f"source('{ROOT / 'tests' / 'r' / 'helper-cases.R'}', chdir = TRUE); NULL")
+    return r
+
+
+@pytest.mark.parametrize("case", BAD_INPUT, ids=lambda case: case["id"])
+def test_messages_are_equal(r_cases, case):
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (the case says which)
+        act(case)[0]()
+    name, message = type(caught.value).__name__, str(caught.value)
+    with pytest.raises(RError) as r_caught:
+        r_cases(f"prepare(bad_input[[{BAD_INPUT.index(case) + 1}]])$act()")
+    r_class, r_message = r_caught.value.args
+    if case["do"] == "set_weights":  # a method of the Python object, which reticulate calls
+        assert f"{name}: {message}" in r_message
+    else:
+        assert (r_class, r_message) == (f"layerapi_{name}", message)

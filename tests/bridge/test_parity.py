@@ -1,0 +1,137 @@
+"""The same functions, arguments, order and defaults in R as in Python; every argument arrives."""
+
+import importlib.util
+import inspect
+import json
+import pathlib
+import shutil
+import subprocess
+
+import keras
+import pytest
+
+import layer_api
+from layer_api.arguments import REQUIRED
+
+PACKAGE = pathlib.Path(__file__).parents[2] / "r-package"
+_spec = importlib.util.spec_from_file_location("generate", PACKAGE / "tools" / "generate.py")
+generate = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(generate)
+
+FUNCTIONS = {**generate.LAYERS, **generate.BLOCKS}
+
+
+def python_arguments(function):
+    """Return [name, required, default] of every argument of a Python function."""
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found.append(["...", False, None])
+        elif parameter.default in (REQUIRED, parameter.empty):
+            found.append([parameter.name, True, None])
+        else:
+            found.append([parameter.name, False, parameter.default])
+    return found
+
+
+def r_arguments(r, function):
+    """Return the same of an R function, by what its defaults evaluate to."""
+    return r(f"""
+        lapply(names(formals({function})), function(name) {{
+          default <- formals({function})[name]
+          is_empty <- identical(as.character(default), "")
+          list(name, is_empty && name != "...", if (!is_empty) eval(default[[1]]))
+        }})
+    """)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_arguments_are_the_same(r, name):
+    ours = python_arguments(FUNCTIONS[name])
+    assert r_arguments(r, name) == ours
+    for (_, _, default), (_, _, r_default) in zip(ours, r_arguments(r, name), strict=True):
+        assert isinstance(r_default, bool) == isinstance(default, bool)  # 1 == True in Python
+
+
+def test_a_default_that_differs_would_be_found(r):
+    r('altered <- layer_dense_flipout; formals(altered)$kernel_prior_fn <- "laplace"; NULL')
+    assert r_arguments(r, "altered") != python_arguments(layer_api.layer_dense_flipout)
+    r("swapped <- layer_dense_flipout; formals(swapped) <- formals(swapped)[c(2, 1, 3:16)]; NULL")
+    assert r_arguments(r, "swapped") != python_arguments(layer_api.layer_dense_flipout)
+
+
+def test_every_public_name_has_its_counterpart(r):
+    exported = set(r("getNamespaceExports('layerapi')"))
+    # A class is reached by its function; `pipe` is `%>%`; R's packages know their version.
+    classes = {function.layer_class.__name__ for function in generate.LAYERS.values()}
+    of_python = {function.__name__ for function in FUNCTIONS.values()}
+    assert set(layer_api.__all__) == of_python | classes | {"pipe", "__version__"}
+    of_r = {name for name in exported if not name.startswith("tfd_")}
+    assert of_r == set(FUNCTIONS) | {"%>%"}
+
+
+# A value other than the default for every argument, in R and in Python.
+VALUES = {
+    "units": ("7", 7),
+    "activation": ('"relu"', "relu"),
+    "activity_regularizer": ('"l2"', "l2"),
+    "trainable": ("FALSE", False),
+    "kernel_posterior_fn": (
+        'posterior_mean_field_normal(loc_initializer = "zeros")',
+        layer_api.MeanFieldNormal(loc_initializer="zeros"),
+    ),
+    "kernel_posterior_tensor_fn": ('"mean"', "mean"),
+    "kernel_prior_fn": ("default_multivariate_normal_fn", layer_api.default_multivariate_normal_fn),
+    "kernel_divergence_fn": ("divergence_kl_divergence(0.5)", layer_api.KLDivergence(0.5)),
+    "bias_posterior_fn": ('"mean_field_normal"', "mean_field_normal"),
+    "bias_posterior_tensor_fn": ('"mean"', "mean"),
+    "bias_prior_fn": ('"standard_normal"', "standard_normal"),
+    "bias_divergence_fn": ("NULL", None),
+    "seed": ("3", 3),
+    "kl_weight": ("0.1", 0.1),
+    "name": ('"named"', "named"),
+    "dtype": ('"float64"', "float64"),
+}
+
+
+def test_there_is_a_value_for_every_argument():
+    names = {name for name, _, _ in python_arguments(layer_api.layer_dense_flipout)}
+    assert names - {"object", "..."} <= set(VALUES)
+
+
+@pytest.mark.parametrize("argument", VALUES)
+def test_a_value_given_in_r_arrives(r, argument):
+    in_r, in_python = VALUES[argument]
+    units = "" if argument == "units" else "units = 2, "
+    layer = r(f"layer_dense_flipout({units}{argument} = {in_r})")
+    keras.backend.clear_session()
+    expected = layer_api.layer_dense_flipout(**{"units": 2, argument: in_python})
+    default = layer_api.layer_dense_flipout(units=2).get_config()
+    config, expected = layer.get_config(), expected.get_config()
+    for each in (config, expected, default):
+        if argument != "name":
+            each.pop("name")  # the automatic name counts layers
+    assert config == expected
+    assert config != default
+    assert json.dumps(config)
+
+
+def test_generated_r_code_is_up_to_date():
+    for name, text in generate.files().items():
+        assert (PACKAGE / "R" / name).read_text(encoding="utf-8") == text, "run `make r-package`"
+
+
+def test_generated_help_is_up_to_date(r, tmp_path):
+    installed = r("as.character(utils::packageVersion('roxygen2'))")
+    note = f"RoxygenNote: {installed}\n"
+    if note not in (PACKAGE / "DESCRIPTION").read_text(encoding="utf-8"):
+        pytest.skip(f"roxygen2 {installed} is not the version that wrote the help pages")
+    copy = tmp_path / "r-package"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    code = f"roxygen2::roxygenise({str(copy)!r}, load_code = 'source')"
+    subprocess.run(["Rscript", "-e", code], check=True, capture_output=True)
+    for file in ["NAMESPACE", *(f"man/{path.name}" for path in PACKAGE.glob("man/*"))]:
+        assert (copy / file).read_text() == (PACKAGE / file).read_text(), "run `make r-package`"
+    assert sorted(p.name for p in copy.glob("man/*")) == sorted(
+        p.name for p in PACKAGE.glob("man/*")
+    )
