@@ -8,6 +8,7 @@ weights. One call of the layer advances it once; the draws within a call take se
 so no two draws of a layer ever share a key, whatever the number of calls.
 """
 
+import random
 import zlib
 
 import keras
@@ -16,6 +17,15 @@ from keras import ops
 from layer_api import backend
 
 STREAMS = ("kernel", "bias", "input_sign", "output_sign", "divergence_kernel", "divergence_bias")
+
+
+def drawn_seed():
+    """Return a seed from the global random state, which `keras.utils.set_random_seed()` sets.
+
+    A layer without a seed takes one when it is made, and nothing from the global state later. So
+    layers made in one order are equal, whether each is built at once, as in a pipe in R, or later.
+    """
+    return random.randrange(2**31)
 
 
 def advance(generator):
@@ -48,9 +58,8 @@ def fresh_initializer(initializer, seed, name):
     """Return `initializer` such that no two variables start with the same values by accident.
 
     An unseeded Keras initializer gives the same values at every call. So each variable gets one of
-    its own: under a layer's `seed` one that depends on that seed and on the variable's `name`,
-    without a seed one that depends on Keras's global random state. An initializer to which the
-    user gave a seed stays as it is.
+    its own, which depends on the layer's `seed` and on the variable's `name`. An initializer to
+    which the user gave a seed stays as it is.
     """
     initializer = keras.initializers.get(initializer)
     if not hasattr(initializer, "get_config"):
@@ -58,6 +67,5 @@ def fresh_initializer(initializer, seed, name):
     config = initializer.get_config()
     if config.get("seed", 0) is not None:
         return initializer
-    if seed is not None:
-        config["seed"] = zlib.crc32(f"{seed}/{name}".encode()) >> 1
+    config["seed"] = zlib.crc32(f"{seed}/{name}".encode()) >> 1
     return type(initializer).from_config(config)

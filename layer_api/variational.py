@@ -74,7 +74,8 @@ class VariationalLayer(Layer):
         self.seed = seed
         self.kl_weight = kl_weight
         self.supports_masking = True
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._noise_seed = noise.drawn_seed() if seed is None else seed
+        self.seed_generator = keras.random.SeedGenerator(self._noise_seed)
         vars(self)["_given"] = given  # past Keras's tracker, which would wrap what it finds
         for name, function in meant.items():
             setattr(self, name, function)
@@ -169,7 +170,9 @@ class VariationalLayer(Layer):
             name=name,
             shape=tuple(int(n) for n in shape or ()),
             dtype=dtype,
-            initializer=noise.fresh_initializer(initializer or "glorot_uniform", self.seed, name),
+            initializer=noise.fresh_initializer(
+                initializer or "glorot_uniform", self._noise_seed, name
+            ),
             regularizer=regularizer,
             trainable=trainable is not False,
             constraint=constraint,
