@@ -33,7 +33,7 @@ r-package: setup ## Write the R package's generated code and help pages anew.
 	@.venv/bin/python r-package/tools/generate.py
 	@Rscript -e 'roxygen2::roxygenise("r-package")'
 
-check: setup ## Build the R package and run R CMD check on it, in build/.
+check: setup ## Build the R package and run R CMD check on it, in build/check.
 	@.ci/check
 
 clean: ## Remove everything that make made.
