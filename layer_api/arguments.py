@@ -152,11 +152,22 @@ def nearest(name, known):
     return f"Did you mean '{close[0]}'?" if close else ""
 
 
+def parameters_of(layer_class):
+    """Return the parameters of a class's constructor, a dictionary by name.
+
+    Not `inspect.signature(layer_class)`: to some versions of Python 3.11 that is the signature of
+    `__new__`, which Keras defines as `(*args, **kwargs)`.
+    """
+    parameters = dict(inspect.signature(layer_class.__init__).parameters)
+    del parameters["self"]
+    return parameters
+
+
 def only_known(owner, extra):
     """Refuse keyword arguments in `extra` that neither `owner` nor Keras takes."""
     keras_own = ["name", "dtype", "autocast", "input_shape", "input_dim", "trainable",
                  "activity_regularizer"]  # fmt: skip
-    own = [name for name in inspect.signature(owner).parameters if name != "kwargs"]
+    own = [name for name in parameters_of(owner) if name != "kwargs"]
     for name in extra:
         if name not in keras_own:
             hint = nearest(name, [*own, *keras_own]) or f"{owner.__name__} takes: {', '.join(own)}."

@@ -63,11 +63,6 @@ def owns(function):
     return function.__module__.startswith("tensorflow.")
 
 
-def dtype_name(x):
-    """Return the name of the dtype of a tensor or variable, None for a plain number."""
-    return keras.backend.standardize_dtype(x.dtype) if hasattr(x, "dtype") else None
-
-
 def _tfd():
     import tensorflow_probability as tfp
 

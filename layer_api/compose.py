@@ -37,7 +37,7 @@ def layer_function(layer_class: Callable[P, L], name: str) -> LayerFunction[P, L
         return _compose(object, kind, layer_class(*args, **kwargs))
 
     function: Any = make_and_compose
-    parameters = inspect.signature(layer_class).parameters.values()
+    parameters = arguments.parameters_of(layer_class).values()
     first = inspect.Parameter("object", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=REQUIRED)
     function.__signature__ = inspect.Signature([first, *parameters])
     function.__name__ = function.__qualname__ = name

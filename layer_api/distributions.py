@@ -9,6 +9,7 @@ or a user who looks at `layer.kernel_posterior`, wants to see them.
 import math
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from layer_api import backend, noise
@@ -63,18 +64,14 @@ def kl_divergence(q, p):
     Point mass from normal: the density of the point mass is left out, as for a point estimate,
     which makes it -sum(log p(q.loc)), the penalty of a maximum a posteriori estimate.
     """
-    loc, p_loc, p_scale = (_at_least_float32(x) for x in (q.loc, p.loc, p.scale))
+    # A sum over a kernel in float16 would overflow, or lose its small terms.
+    dtype = keras.backend.result_type(q.loc.dtype, "float32")
+    loc, p_loc, p_scale = (ops.convert_to_tensor(x, dtype) for x in (q.loc, p.loc, p.scale))
     d = (loc - p_loc) / p_scale
     if isinstance(q, Deterministic):
         return ops.sum(0.5 * ops.square(d) + ops.log(p_scale) + 0.5 * math.log(2 * math.pi))
-    r = _at_least_float32(q.scale) / p_scale
+    r = ops.convert_to_tensor(q.scale, dtype) / p_scale
     return ops.sum(0.5 * (ops.square(r) + ops.square(d) - 1.0) - ops.log(r))
-
-
-def _at_least_float32(x):
-    # A sum over a kernel in float16 would overflow, or lose its small terms.
-    dtype = backend.dtype_name(x)
-    return ops.convert_to_tensor(x, "float32" if dtype in (None, "float16", "bfloat16") else dtype)
 
 
 def draw(distribution, shape, key, dtype):

@@ -1,7 +1,7 @@
 """Posteriors: what the distribution of a kernel or of a bias is, and how it starts."""
 
 import keras
-import numpy as np
+import ml_dtypes
 from keras import ops
 
 from layer_api import distributions, identifiers
@@ -122,7 +122,7 @@ class MeanFieldNormal(_Parametrized):
         """Create the variables, or look them up, and return the distribution as one of ours."""
         loc = self._variable("loc", dtype, *args)
         untransformed_scale = self._variable("untransformed_scale", dtype, *args)
-        eps = np.finfo(keras.backend.standardize_dtype(dtype)).eps
+        eps = float(ml_dtypes.finfo(keras.backend.standardize_dtype(dtype)).eps)
         return distributions.Normal(loc, eps + ops.softplus(untransformed_scale))
 
     def get_config(self):

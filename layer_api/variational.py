@@ -7,7 +7,6 @@ An estimator (`estimators.py`) says how noise of the kernel reaches the outputs;
 """
 
 import functools
-import inspect
 
 import keras
 from keras import ops
@@ -119,7 +118,7 @@ class VariationalLayer(Layer):
 
     def __repr__(self):
         """Return the arguments that differ from the defaults, as Keras prints a layer."""
-        defaults = inspect.signature(type(self)).parameters
+        defaults = arguments.parameters_of(type(self))
         values = {name: self._given.get(name, getattr(self, name, None)) for name in defaults}
         values["activation"] = _by_name(self.activation)
         shown = [
@@ -251,8 +250,10 @@ class VariationalLayer(Layer):
         """Return `kl_weight` times the divergence of the posterior from the prior, a scalar."""
         q, p = self._posterior(part), self._prior(part)
         divergence_fn = getattr(self, f"{part}_divergence_fn")
+        # Keras adds losses up, which takes one dtype: also for a layer of another dtype.
+        dtype = keras.backend.result_type(keras.backend.floatx(), "float32")
         if isinstance(divergence_fn, identifiers.Block) and distributions.has_closed_form(q, p):
-            return self.kl_weight * divergence_fn(q, p)
+            return self.kl_weight * ops.cast(divergence_fn(q, p), dtype)
         # Losses may be read any number of times between two calls: read the state, leave it.
         state = noise.current(self.seed_generator)
         stream = f"divergence_{part}"
@@ -260,7 +261,7 @@ class VariationalLayer(Layer):
         q, p = self._library(part, q), self._library(part, p)
         key = noise.key(state, stream)
         divergence = divergence_fn(backend.seeded(q, key), p, sample)
-        return self.kl_weight * ops.sum(ops.convert_to_tensor(divergence))
+        return self.kl_weight * ops.cast(ops.sum(ops.convert_to_tensor(divergence)), dtype)
 
     def _cast(self, x):
         return ops.cast(x, self.compute_dtype)

@@ -2,7 +2,9 @@
 
 python_packages <- c(
   "keras>=3.5",
+  "ml-dtypes",
   "numpy",
+  "setuptools; python_version >= '3.12'",
   "tensorflow>=2.18",
   "tensorflow-probability>=0.25",
   "tf-keras>=2.18"

@@ -24,6 +24,20 @@ NULL
     getExportedValue("reticulate", "py_require")(python_packages)
   }
   register_arithmetic()
+  if (reticulate::py_available()) {
+    provide_distutils()
+  } else {
+    setHook("reticulate.onPyInit", function(...) provide_distutils())
+  }
+}
+
+# TensorFlow Probability needs distutils, which Python 3.12 dropped and setuptools brings back. The
+# Python inside R does not know of that until setuptools is imported.
+provide_distutils <- function() {
+  missing <- utils::compareVersion(reticulate::py_config()$version, "3.12") >= 0
+  if (missing && reticulate::py_module_available("setuptools")) {
+    reticulate::import("setuptools")
+  }
 }
 
 # The Python package layer_api, which travels inside this one.
