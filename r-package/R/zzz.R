@@ -34,8 +34,8 @@ NULL
 # TensorFlow Probability needs distutils, which Python 3.12 dropped and setuptools brings back. The
 # Python inside R does not know of that until setuptools is imported.
 provide_distutils <- function() {
-  missing <- utils::compareVersion(reticulate::py_config()$version, "3.12") >= 0
-  if (missing && reticulate::py_module_available("setuptools")) {
+  is_dropped <- reticulate::py_eval("__import__('sys').version_info >= (3, 12)")
+  if (is_dropped && reticulate::py_module_available("setuptools")) {
     reticulate::import("setuptools")
   }
 }

@@ -1,0 +1,184 @@
+"""`seed` governs every draw; without one, Keras's global random state does."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow_probability as tfp
+
+import layer_api
+
+X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
+
+
+def layer_with(**arguments):
+    arguments = {"bias_posterior_fn": "mean_field_normal", **arguments}
+    layer = layer_api.layer_dense_flipout(units=2, **arguments)
+    layer.build((None, 3))
+    return layer
+
+
+def same(one, other):
+    return all((a == b).all() for a, b in zip(one, other, strict=True))
+
+
+def different(one, other):
+    return all((a != b).all() for a, b in zip(one, other, strict=True))
+
+
+def draws_of(layer, calls=3):
+    return [layer(X).numpy() for _ in range(calls)]
+
+
+def test_one_seed_gives_equal_weights_and_draws():
+    one, other = layer_with(seed=7), layer_with(seed=7)
+    assert same(one.get_weights(), other.get_weights())
+    assert same(draws_of(one), draws_of(other))
+
+
+def test_two_seeds_differ_in_weights_and_draws():
+    one, other = layer_with(seed=7), layer_with(seed=8)
+    assert different(one.get_weights(), other.get_weights())
+    other.set_weights(one.get_weights())
+    assert different(draws_of(one), draws_of(other))
+
+
+def test_without_a_seed_layers_of_one_shape_differ():
+    one, other = layer_with(), layer_with()
+    assert different(one.get_weights(), other.get_weights())
+    other.set_weights(one.get_weights())
+    assert different(draws_of(one), draws_of(other))
+
+
+def test_calls_differ():
+    first, second, third = draws_of(layer_with(seed=1))
+    assert different([first, first, second], [second, third, third])
+
+
+@pytest.mark.parametrize("part", ["kernel", "bias"])
+def test_each_part_draws(part):
+    """With the other part at its mean, the seed still governs this one."""
+    rest = {"kernel": "bias", "bias": "kernel"}[part]
+    arguments = {f"{rest}_posterior_tensor_fn": "mean"}
+    one, again, other = (layer_with(seed=seed, **arguments) for seed in (7, 7, 8))
+    for layer in (again, other):
+        layer.set_weights(one.get_weights())
+    outputs = [draws_of(layer) for layer in (one, again, other)]
+    assert same(outputs[0], outputs[1])
+    assert different(outputs[0], outputs[2])
+    assert different(outputs[0][:1], outputs[0][1:2])
+
+
+def test_a_seed_governs_a_user_s_own_draws():
+    def twice(d):
+        return (d.sample() + d.sample()) / 2
+
+    one, again, other = (
+        layer_with(seed=s, kernel_posterior_tensor_fn=twice, bias_posterior_fn=None)
+        for s in (7, 7, 8)
+    )
+    other.set_weights(one.get_weights())
+    assert same(draws_of(one), draws_of(again))
+    assert different(draws_of(one), draws_of(other))
+    # Two draws in one call differ: the mean of two has half the variance of one.
+    posterior = one.kernel_posterior
+    assert isinstance(posterior, tfp.distributions.Independent)
+    averaged = np.stack(draws_of(one, 400)).var(axis=0)
+    drawn = np.stack(draws_of(layer_like(one), 400)).var(axis=0)
+    assert np.mean(averaged / drawn) == pytest.approx(0.5, rel=0.2)
+
+
+def layer_like(layer):
+    plain = layer_with(seed=7, bias_posterior_fn=None)
+    plain.set_weights(layer.get_weights())
+    return plain
+
+
+def test_a_seed_governs_the_estimated_divergence():
+    def prior(dtype, shape, name, trainable, add_variable_fn):
+        return tfp.distributions.Independent(
+            tfp.distributions.Laplace(np.zeros(shape, "float32"), 1.0), len(shape)
+        )
+
+    one, again, other = (layer_with(seed=s, kernel_prior_fn=prior) for s in (7, 7, 8))
+    other.set_weights(one.get_weights())
+    assert one.losses == again.losses
+    assert one.losses != other.losses
+
+
+def test_set_random_seed_repeats_a_run():
+    def run():
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([keras.Input((3,)), layer_with(), layer_with_units(1)])
+        model.compile(optimizer="adam", loss="mse")
+        model.fit(X, X[:, :1], epochs=2, batch_size=2, verbose=0)
+        return [*model.get_weights(), model.predict(X, verbose=0)]
+
+    assert same(run(), run())
+
+
+def layer_with_units(units):
+    return layer_api.layer_dense_flipout(units=units)
+
+
+def test_when_a_layer_is_built_does_not_matter():
+    """In R every layer is built as it is piped in, in Python perhaps all of them at the end."""
+    keras.utils.set_random_seed(3)
+    one = layer_with_units(2)
+    one.build((None, 3))
+    other = layer_with_units(2)
+    other.build((None, 3))
+    weights = one.get_weights() + other.get_weights()
+    keras.utils.set_random_seed(3)
+    one, other = layer_with_units(2), layer_with_units(2)
+    other.build((None, 3))
+    one.build((None, 3))
+    assert same(weights, one.get_weights() + other.get_weights())
+
+
+def test_an_initializer_with_a_seed_of_its_own_keeps_it():
+    posterior = layer_api.MeanFieldNormal(
+        loc_initializer=keras.initializers.RandomNormal(stddev=0.1, seed=5)
+    )
+    one, other = (layer_with(seed=s, kernel_posterior_fn=posterior) for s in (7, 8))
+    assert (one.get_weights()[0] == other.get_weights()[0]).all()
+    assert (one.get_weights()[1] != other.get_weights()[1]).all()
+
+
+def test_saved_noise_continues(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), layer_with()])
+    draws_of(model)
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    continued = draws_of(model)
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert same(draws_of(loaded), continued)
+    fresh = keras.Sequential([keras.Input((3,)), layer_with()])
+    fresh.load_weights(tmp_path / "model.weights.h5")
+    assert same(draws_of(fresh), continued)
+
+
+PROGRAM = """
+import hashlib, keras, numpy as np
+from layer_api import layer_dense_flipout, pipe
+keras.utils.set_random_seed(3)
+model = pipe(
+    keras.Sequential([keras.Input((3,))]),
+    layer_dense_flipout(units=4, activation="tanh", seed=1),
+    layer_dense_flipout(units=1, bias_posterior_fn="mean_field_normal"),
+)
+model.compile(optimizer="adam", loss="mse")
+x = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
+model.fit(x, x[:, :1], epochs=2, verbose=0)
+print(hashlib.sha256(model.predict(x, verbose=0).tobytes()).hexdigest())
+"""
+
+
+def test_processes_repeat_each_other():
+    runs = [
+        subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
+        for _ in range(2)
+    ]
+    assert runs[0].stdout == runs[1].stdout != ""

@@ -1,0 +1,321 @@
+"""The mathematics of the design, tested as statistics.
+
+Tolerances follow from the size of the sample. A standardized deviation (a z) of a mean of n draws
+is normal; with a bound of 5 standard errors and some 100 numbers compared in this file, a right
+program fails with a probability of about 1e-4 for a random seed; the seeds are fixed.
+"""
+
+import itertools
+import math
+
+import keras
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+import tensorflow as tf
+import tensorflow_probability as tfp
+from keras import ops
+
+import layer_api
+from layer_api import distributions, noise
+
+BOUND = 5.0  # standard errors
+
+X = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]], "float32")
+LOC = np.array([[0.3, -0.2], [0.1, 0.4], [0.0, -0.5]], "float32")
+UNTRANSFORMED = np.array([[-1.0, 0.0], [1.0, -2.0], [0.5, -0.5]], "float32")
+SCALE = np.finfo("float32").eps + np.log1p(np.exp(UNTRANSFORMED.astype("float64")))
+
+
+def layer_with_weights(**arguments):
+    layer = layer_api.layer_dense_flipout(units=2, **{"seed": 1, **arguments})
+    layer.build((None, 3))
+    layer.set_weights([LOC, UNTRANSFORMED, *layer.get_weights()[2:]])
+    return layer
+
+
+def draws_of(layer, x, n):
+    """Return n outputs of the layer, one draw of its noise each: an array (n, rows, units)."""
+
+    @tf.function
+    def many():
+        return tf.map_fn(lambda _: layer(x), tf.range(n), fn_output_signature="float32")
+
+    return many().numpy().astype("float64")
+
+
+def kl_normals(loc, scale, p_loc=0.0, p_scale=1.0):
+    """KL(N(loc, scale) || N(p_loc, p_scale)), summed, in float64."""
+    loc, scale = np.float64(loc), np.float64(scale)
+    return np.sum(
+        np.log(p_scale / scale) + (scale**2 + (loc - p_loc) ** 2) / (2 * p_scale**2) - 0.5
+    )
+
+
+class TestOutputs:
+    N = 20_000
+
+    def check_moments(self, draws, mean, variance):
+        # The variance of a normal's variance is 2 sigma^4 / n. Over calls an output is, but for
+        # its sign, x (scale * E), a sum of normals with fixed weights, so it is a normal.
+        z_mean = (draws.mean(axis=0) - mean) / np.sqrt(variance / self.N)
+        z_variance = (draws.var(axis=0) / variance - 1) / math.sqrt(2 / self.N)
+        assert np.abs(z_mean).max() < BOUND
+        assert np.abs(z_variance).max() < BOUND
+
+    def test_mean_and_variance(self):
+        layer = layer_with_weights()
+        bias = layer.get_weights()[2]
+        self.check_moments(draws_of(layer, X, self.N), X @ LOC + bias, X**2 @ SCALE**2)
+
+    def test_mean_and_variance_with_a_drawn_bias(self):
+        layer = layer_with_weights(bias_posterior_fn="mean_field_normal")
+        bias, untransformed = layer.get_weights()[2:]
+        variance = X**2 @ SCALE**2 + np.log1p(np.exp(untransformed)) ** 2
+        self.check_moments(draws_of(layer, X, self.N), X @ LOC + bias, variance)
+
+    def test_distribution_is_normal(self):
+        draws = draws_of(layer_with_weights(bias_posterior_fn=None), X, self.N)
+        z = (draws - X @ LOC) / np.sqrt(X**2 @ SCALE**2)
+        for row, unit in itertools.product(range(2), range(2)):
+            assert scipy.stats.kstest(z[:, row, unit], "norm").pvalue > 1e-4
+
+    def test_rows_of_a_batch_are_uncorrelated(self):
+        draws = draws_of(layer_with_weights(), X[[0, 0, 1]], self.N)
+        # Units share no weight, and rows have signs of their own: nothing correlates. The
+        # correlation of n independent pairs has the standard error 1 / sqrt(n). Given E the
+        # products of two rows have random signs, so this holds for the dependent rows, too; equal
+        # |E| of rows 0 and 1 makes the variance of a product E^4 = 3 times as large at most.
+        correlations = np.corrcoef(draws.reshape(self.N, 6), rowvar=False)[np.triu_indices(6, 1)]
+        assert np.abs(correlations).max() < BOUND * math.sqrt(3 / self.N)
+
+    def test_signs_differ_between_rows_and_units(self):
+        # One input and no bias: an output is +-scale * E, so equal rows differ in the sign only.
+        layer = layer_api.layer_dense_flipout(units=1, bias_posterior_fn=None, seed=1)
+        layer.build((None, 1))
+        layer.set_weights([np.zeros((1, 1)), np.ones((1, 1))])
+        outputs = layer(np.ones((10_000, 1), "float32")).numpy()[:, 0]
+        assert np.unique(np.abs(outputs)).size == 1
+        assert abs(np.sign(outputs).mean()) < BOUND / math.sqrt(10_000)
+
+    def test_rank_three_has_signs_for_every_position(self):
+        layer = layer_with_weights(bias_posterior_fn=None)
+        x = np.broadcast_to(X[0], (2, 3, 3))
+        draws = draws_of(layer, x, self.N).reshape(self.N, 12)
+        variance = np.tile(X[0] ** 2 @ SCALE**2, 6)
+        self.check_moments(draws, np.tile(X[0] @ LOC, 6), variance)
+        correlations = np.corrcoef(draws, rowvar=False)[np.triu_indices(12, 1)]
+        assert np.abs(correlations).max() < BOUND * math.sqrt(3 / self.N)
+
+
+class TestGradient:
+    """Wen et al. (2018), figure 1: the variance of the gradient against the size of the batch."""
+
+    BATCHES = (1, 16, 256)
+
+    def variances(self, gradient_of):
+        found = []
+        for batch in self.BATCHES:
+            x = np.broadcast_to(X[0], (batch, 3)).astype("float32")
+
+            def gradient(_, x=x):
+                return gradient_of(x)
+
+            @tf.function
+            def many(gradient=gradient):
+                return tf.map_fn(gradient, tf.range(4000), fn_output_signature="float32")
+
+            found.append(many().numpy().var(axis=0).mean())
+        return found
+
+    def test_flipout_falls_like_one_over_the_batch(self):
+        layer = layer_with_weights(bias_posterior_fn=None)
+        loc = layer.weights[0]
+
+        def gradient_of(x):
+            with tf.GradientTape() as tape:
+                loss = ops.mean(ops.sum(ops.square(layer(x)), axis=1))
+            return tape.gradient(loss, loc.value)
+
+        first, *others = self.variances(gradient_of)
+        for batch, variance in zip(self.BATCHES[1:], others, strict=True):
+            # The relative standard error of a variance of 4000 draws of a normal is
+            # sqrt(2 / 4000) = 2%; that of its ratio to another, and of these heavier tails, 5%.
+            assert variance * batch / first == pytest.approx(1.0, abs=BOUND * 0.05)
+
+    def test_a_shared_kernel_levels_off(self):
+        def gradient_of(x):
+            kernel = LOC + SCALE.astype("float32") * tf.random.normal(LOC.shape)
+            return 2.0 * tf.transpose(x) @ (x @ kernel) / tf.cast(tf.shape(x)[0], "float32")
+
+        first, _, last = self.variances(gradient_of)
+        assert last / first == pytest.approx(1.0, abs=BOUND * 0.05)
+
+
+class TestDivergence:
+    def test_closed_form_and_library(self):
+        layer = layer_with_weights(kl_weight=0.25)
+        (loss,) = layer.losses
+        library = tfp.distributions.kl_divergence(layer.kernel_posterior, layer.kernel_prior)
+        np.testing.assert_allclose(loss, 0.25 * kl_normals(LOC, SCALE), rtol=1e-6)
+        np.testing.assert_allclose(loss, 0.25 * library, rtol=1e-6)
+        assert loss.dtype == "float32"
+
+    def test_another_normal_as_prior(self):
+        def prior(dtype, shape, name, trainable, add_variable_fn):
+            return tfp.distributions.Independent(
+                tfp.distributions.Normal(tf.fill(shape, 0.5), 2.0), len(shape)
+            )
+
+        (loss,) = layer_with_weights(kernel_prior_fn=prior).losses
+        np.testing.assert_allclose(loss, kl_normals(LOC, SCALE, 0.5, 2.0), rtol=1e-6)
+
+    def test_bias(self):
+        layer = layer_with_weights(
+            bias_posterior_fn="mean_field_normal", bias_prior_fn="standard_normal"
+        )
+        bias, untransformed = layer.get_weights()[2:]
+        kernel_loss, bias_loss = layer.losses
+        np.testing.assert_allclose(kernel_loss, kl_normals(LOC, SCALE), rtol=1e-6)
+        scale = np.log1p(np.exp(np.float64(untransformed))) + np.finfo("float32").eps
+        np.testing.assert_allclose(bias_loss, kl_normals(bias, scale), rtol=1e-5)
+
+    def test_point_estimate_with_a_prior_is_penalized_by_its_density(self):
+        layer = layer_with_weights(bias_prior_fn="standard_normal")
+        bias = layer.get_weights()[2]
+        np.testing.assert_allclose(layer.losses[1], -scipy.stats.norm.logpdf(bias).sum(), rtol=1e-6)
+
+    @pytest.mark.parametrize("untransformed", [-1e4, -200.0, -90.0, -17.0, 0.0, 20.0, 1e4, 1e15])
+    def test_extreme_scales(self, untransformed):
+        layer = layer_with_weights()
+        layer.set_weights([LOC, np.full((3, 2), untransformed), np.zeros(2)])
+        with tf.GradientTape() as tape:
+            (loss,) = layer.losses
+        gradients = tape.gradient(loss, [v.value for v in layer.trainable_weights[:2]])
+        # softplus(u) = u for large u; for small u the eps alone is left.
+        scale = np.finfo("float32").eps + np.logaddexp(0.0, np.float64(untransformed))
+        np.testing.assert_allclose(loss, kl_normals(LOC, np.full((3, 2), scale)), rtol=1e-5)
+        assert all(np.isfinite(gradient).all() for gradient in gradients)
+        assert np.isfinite(layer(X)).all()
+
+    def test_gradient_is_that_of_the_closed_form(self):
+        layer = layer_with_weights()
+        with tf.GradientTape() as tape:
+            (loss,) = layer.losses
+        loc, untransformed = tape.gradient(loss, [v.value for v in layer.trainable_weights[:2]])
+        np.testing.assert_allclose(loc, LOC, rtol=1e-6)
+        slope = 1 / (1 + np.exp(-UNTRANSFORMED))
+        np.testing.assert_allclose(untransformed, (SCALE - 1 / SCALE) * slope, rtol=1e-4, atol=1e-6)
+
+    def test_counts_once_however_often_the_layer_is_called(self):
+        layer = layer_with_weights()
+        once = kl_normals(LOC, SCALE)
+        inputs = keras.Input((5, 3))
+        each = keras.layers.TimeDistributed(layer)(inputs)
+        model = keras.Model(inputs, [each, layer(inputs), layer(layer(inputs)[..., :1] + inputs)])
+        model.predict(np.ones((4, 5, 3)), verbose=0)
+        np.testing.assert_allclose(sum(model.losses), once, rtol=1e-6)
+
+    def test_training_adds_it_once_to_the_loss_of_the_data(self):
+        layer = layer_with_weights(
+            kernel_posterior_tensor_fn="mean", bias_posterior_tensor_fn="mean", kl_weight=0.01
+        )
+        model = keras.Sequential([keras.Input((3,)), layer])
+        model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
+        y = np.ones((2, 2), "float32")
+        data = np.mean((X @ LOC + layer.get_weights()[2] - y) ** 2)
+        expected = data + 0.01 * kl_normals(LOC, SCALE)
+        for batch in (1, 2):
+            history = model.fit(X, y, batch_size=batch, epochs=2, verbose=0).history
+            np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
+        np.testing.assert_allclose(model.evaluate(X, y, verbose=0), expected, rtol=1e-5)
+
+    def test_without_a_closed_form_the_estimate_is_unbiased(self):
+        def laplace(dtype, shape, name, trainable, add_variable_fn):
+            return tfp.distributions.Independent(
+                tfp.distributions.Laplace(tf.zeros(shape), 1.0), len(shape)
+            )
+
+        layer = layer_with_weights(kernel_prior_fn=laplace)
+
+        @tf.function
+        def many(n=4000):
+            def one(_):
+                layer(X)  # draws anew
+                return layer.losses[0]
+
+            return tf.map_fn(one, tf.range(n), fn_output_signature="float32")
+
+        estimates = many().numpy().astype("float64")
+
+        def integrand(w, loc, scale):
+            q = scipy.stats.norm(loc, scale)
+            return q.pdf(w) * (q.logpdf(w) - scipy.stats.laplace.logpdf(w))
+
+        # Two integrals per weight: the density of the prior has a kink at 0.
+        truth = sum(
+            scipy.integrate.quad(integrand, low, high, args=(m, s))[0]
+            for m, s in zip(LOC.ravel(), SCALE.ravel(), strict=True)
+            for low, high in ((m - 12 * s, 0), (0, m + 12 * s))
+        )
+        z = (estimates.mean() - truth) / (estimates.std() / math.sqrt(len(estimates)))
+        assert abs(z) < BOUND
+        assert estimates.std() > 0
+
+    def test_the_estimate_holds_still_between_two_calls(self):
+        def prior(dtype, shape, name, trainable, add_variable_fn):
+            return tfp.distributions.Independent(
+                tfp.distributions.Laplace(tf.zeros(shape), 1.0), len(shape)
+            )
+
+        layer = layer_with_weights(kernel_prior_fn=prior)
+        assert layer.losses == layer.losses
+
+
+class TestGenerators:
+    def test_signs(self):
+        signs = noise.signs((200, 500), noise.key(tf.constant([1, 0], "uint32"), "kernel"), "int8")
+        signs = signs.numpy().astype("float64")
+        assert set(np.unique(signs)) == {-1.0, 1.0}
+        assert abs(signs.mean()) < BOUND / math.sqrt(signs.size)
+        correlations = np.corrcoef(signs)[np.triu_indices(200, 1)]
+        # Of 19900 correlations, each with the standard error 1 / sqrt(500), the largest: 6.
+        assert np.abs(correlations).max() < 6 / math.sqrt(500)
+        lags = [np.mean(signs.ravel()[lag:] * signs.ravel()[:-lag]) for lag in (1, 2, 8, 32, 256)]
+        assert np.abs(lags).max() < BOUND / math.sqrt(signs.size)
+
+    def test_normals(self):
+        n = 10**6
+        state = tf.constant([1, 0], "uint32")
+        normals = noise.normal((n,), noise.key(state, "kernel"), "float32").numpy()
+        assert scipy.stats.kstest(normals, "norm").pvalue > 1e-4
+        for bound in (3.0, 4.0):
+            expected = n * 2 * scipy.stats.norm.sf(bound)
+            assert abs(np.sum(np.abs(normals) > bound) - expected) < BOUND * math.sqrt(expected)
+
+    def test_streams_of_a_call_are_independent(self):
+        state = tf.constant([1, 0], "uint32")
+        draws = [
+            noise.normal((10_000,), noise.key(state, stream), "float32").numpy()
+            for stream in noise.STREAMS
+        ]
+        correlations = np.corrcoef(draws)[np.triu_indices(len(draws), 1)]
+        assert np.abs(correlations).max() < BOUND / math.sqrt(10_000)
+
+    def test_initial_weights(self):
+        layer = layer_api.layer_dense_flipout(units=300)
+        layer.build((None, 200))
+        loc, untransformed, bias = layer.get_weights()
+        for values, mean in ((loc, 0.0), (untransformed, -3.0), (bias, 0.0)):
+            assert scipy.stats.kstest(values.ravel(), "norm", (mean, 0.1)).pvalue > 1e-4
+        correlation = np.corrcoef(loc.ravel(), untransformed.ravel())[0, 1]
+        assert abs(correlation) < BOUND / math.sqrt(loc.size)
+
+
+def test_known_recognizes_the_library_s_normals():
+    normal = tfp.distributions.Normal(tf.zeros((3, 2)), 2.0)
+    for distribution in (normal, tfp.distributions.Independent(normal, 2)):
+        assert isinstance(distributions.known(distribution), distributions.Normal)
+    laplace = tfp.distributions.Laplace(0.0, 1.0)
+    assert distributions.known(laplace) is laplace
