@@ -90,14 +90,21 @@ class TestOutputs:
         correlations = np.corrcoef(draws.reshape(self.N, 6), rowvar=False)[np.triu_indices(6, 1)]
         assert np.abs(correlations).max() < BOUND * math.sqrt(3 / self.N)
 
-    def test_signs_differ_between_rows_and_units(self):
-        # One input and no bias: an output is +-scale * E, so equal rows differ in the sign only.
-        layer = layer_api.layer_dense_flipout(units=1, bias_posterior_fn=None, seed=1)
-        layer.build((None, 1))
-        layer.set_weights([np.zeros((1, 1)), np.ones((1, 1))])
-        outputs = layer(np.ones((10_000, 1), "float32")).numpy()[:, 0]
-        assert np.unique(np.abs(outputs)).size == 1
-        assert abs(np.sign(outputs).mean()) < BOUND / math.sqrt(10_000)
+    @pytest.mark.parametrize("features", [1, 3])
+    def test_signs_of_inputs_and_of_outputs(self, features):
+        """Given the draw E, the deviations of equal rows differ by their signs alone."""
+        layer = layer_api.layer_dense_flipout(units=2, bias_posterior_fn=None, seed=1)
+        layer.build((None, features))
+        layer.set_weights([np.zeros((features, 2)), np.ones((features, 2))])
+        n = 10_000
+        deviations = layer(np.ones((n, features), "float32")).numpy()
+        # Signs of the inputs: +-e_1 +-e_2 +-e_3 has 4 different sizes, +-e_1 has one.
+        sizes = np.unique(np.round(np.abs(deviations[:, 0]), 4))
+        assert sizes.size == 2 ** (features - 1)
+        # Signs of the outputs: those of two units differ as often as not.
+        agreement = np.sign(deviations[:, 0] * deviations[:, 1]).mean()
+        assert abs(agreement) < BOUND / math.sqrt(n)
+        assert abs(np.sign(deviations).mean(axis=0)).max() < BOUND / math.sqrt(n)
 
     def test_rank_three_has_signs_for_every_position(self):
         layer = layer_with_weights(bias_posterior_fn=None)
