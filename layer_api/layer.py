@@ -45,7 +45,10 @@ class Layer(keras.layers.Layer):
                 super().add_loss(loss)
 
     def _get_own_losses(self):
-        return [loss() for loss in self._loss_functions] + super()._get_own_losses()
+        losses = [loss() for loss in self._loss_functions] + super()._get_own_losses()
+        # Keras adds losses up, which takes one dtype: also for a layer of another dtype.
+        dtype = keras.backend.result_type(keras.backend.floatx(), "float32")
+        return [ops.cast(loss, dtype) for loss in losses]
 
     def add_metric(self, value, name=None, **kwargs):
         """Add a tensor to the metrics of the layer, averaged over batches.

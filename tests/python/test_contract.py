@@ -1,0 +1,481 @@
+"""What every layer does, for every row of the table in `layers.py`."""
+
+import copy
+import hashlib
+import inspect
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+from layers import CASES
+
+from layer_api import arguments
+
+every_layer = pytest.mark.parametrize("case", CASES, ids=lambda case: case.layer.__name__)
+
+
+def every_rank(test):
+    """Run `test` for every layer and every rank of its inputs."""
+    cases = [(case, *shapes) for case in CASES for shapes in case.shapes]
+    names = [f"{case.layer.__name__}-{shape}" for case, shape, _ in cases]
+    return pytest.mark.parametrize(("case", "shape", "output_shape"), cases, ids=names)(test)
+
+
+def data(case, rows=4):
+    """Return inputs and targets for the first shape of a case."""
+    rng = np.random.default_rng(1)
+    shape, output_shape = case.shapes[0]
+    inputs = rng.normal(size=(rows, *shape)).astype("float32")
+    return inputs, rng.normal(size=(rows, *output_shape)).astype("float32")
+
+
+def model_of(case, **arguments):
+    return keras.Sequential([keras.Input(case.shapes[0][0]), case.make(**arguments)])
+
+
+def noiseless(case, **arguments):
+    """A layer that stands for its means in every call."""
+    tensor_fns = [name for name in case.changed if name.endswith("_tensor_fn")]
+    return case.make(**dict.fromkeys(tensor_fns, "mean"), **arguments)
+
+
+def equal(ones, others):
+    return all(np.array_equal(one, other) for one, other in zip(ones, others, strict=True))
+
+
+class TestConfig:
+    @every_layer
+    @pytest.mark.parametrize("which", ["required", "changed"])
+    def test_round_trip(self, case, which):
+        layer = case.layer(**getattr(case, which), name="mine", dtype="mixed_bfloat16")
+        config = layer.get_config()
+        again = case.layer.from_config(json.loads(json.dumps(config)))
+        assert again.get_config() == config
+        assert (again.name, again.compute_dtype) == ("mine", "bfloat16")
+        for part in ("kernel", "bias"):
+            for role in ("posterior_fn", "posterior_tensor_fn", "prior_fn", "divergence_fn"):
+                assert type(getattr(again, f"{part}_{role}")) is type(
+                    getattr(layer, f"{part}_{role}")
+                )
+
+    @every_layer
+    def test_every_argument_is_in_it(self, case):
+        parameters = arguments.parameters_of(case.layer)
+        own = [name for name in parameters if name != "kwargs"]
+        assert sorted(case.changed) == sorted(own)
+        default = case.layer(**case.required).get_config()
+        changed = case.layer(**case.changed).get_config()
+        # Keras leaves an `activity_regularizer` that is None out of the config.
+        assert [name for name in own if changed[name] == default.get(name)] == []
+
+    @every_layer
+    def test_keras_serializes_it_by_its_registered_name(self, case):
+        layer = case.layer(**case.changed)
+        saved = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+        assert saved["registered_name"] == f"layer_api>{case.layer.__name__}"
+        again = keras.saving.deserialize_keras_object(saved, safe_mode=True)
+        assert type(again) is case.layer
+        assert again.get_config() == layer.get_config()
+
+    @every_layer
+    def test_signature_of_the_function_is_that_of_the_class(self, case):
+        first, *rest = inspect.signature(case.function).parameters.values()
+        assert first.name == "object"
+        assert rest == list(arguments.parameters_of(case.layer).values())
+        assert case.function.__name__ in dir(sys.modules["layer_api"])
+
+
+class TestBuild:
+    @every_layer
+    def test_weights(self, case):
+        layer = case.make()
+        assert layer.weights == layer.losses == []
+        layer.build((None, *case.shapes[0][0]))
+        assert [(w.name, tuple(w.shape)) for w in layer.weights] == case.weights
+        assert [w.dtype for w in layer.weights] == ["float32"] * len(case.weights)
+        assert [w.shape for w in layer.get_weights()] == [shape for _, shape in case.weights]
+        assert layer.trainable_weights == layer.weights
+        assert layer.non_trainable_weights == []
+        # The state of the noise is a variable, but no weight: `get_weights()` is as in Keras 2.
+        assert len(layer.variables) == len(layer.weights) + 1
+        assert len(layer.losses) == 1
+        assert layer.count_params() == sum(np.prod(shape) for _, shape in case.weights)
+
+    @every_layer
+    def test_frozen(self, case):
+        layer = case.make(trainable=False)
+        layer.build((None, *case.shapes[0][0]))
+        assert layer.trainable_weights == []
+        assert [w.name for w in layer.non_trainable_weights] == [name for name, _ in case.weights]
+
+    @every_rank
+    def test_output_shape(self, case, shape, output_shape):
+        layer = case.make()
+        assert layer.compute_output_shape((None, *shape)) == (None, *output_shape)
+        assert layer.compute_output_shape((7, *shape)) == (7, *output_shape)
+        assert not layer.built
+        assert layer(keras.Input(shape)).shape == (None, *output_shape)
+        assert layer(keras.Input(shape, batch_size=7)).shape == (7, *output_shape)
+        for rows in (1, 3):
+            assert layer(np.ones((rows, *shape), "float32")).shape == (rows, *output_shape)
+
+    @every_layer
+    def test_undefined_shape(self, case):
+        layer = case.make()
+        shape = (None, *case.undefined)
+        for action in (layer.compute_output_shape, layer.build):
+            with pytest.raises(ValueError, match="last dimension is defined"):
+                action(shape)
+        with pytest.raises(ValueError, match="last dimension is defined"):
+            layer(keras.Input(case.undefined))
+        assert not layer.built
+        assert layer.weights == []
+
+    @every_layer
+    def test_other_inputs_than_it_was_built_for(self, case):
+        layer = case.make()
+        shape, _ = case.shapes[0]
+        layer.build((None, *shape))
+        with pytest.raises(ValueError, match="incompatible with the layer"):
+            layer(np.ones((2, *shape[:-1], shape[-1] + 1), "float32"))
+
+
+class TestCall:
+    @every_layer
+    def test_modes_agree(self, case):
+        """One seed gives one output: eagerly, and in a graph of any batch size."""
+        inputs, _ = data(case)
+        eager, graph = case.make(), case.make()
+        graph.build((None, *inputs.shape[1:]))
+        traces = []
+
+        @tf.function(input_signature=[tf.TensorSpec([None, *inputs.shape[1:]])])
+        def call(x):
+            traces.append(x)
+            return graph(x)
+
+        for batch in (inputs, inputs[:3]):
+            np.testing.assert_array_equal(call(batch), eager(batch))
+        assert len(traces) == 1
+
+    @every_layer
+    def test_xla(self, case):
+        """XLA makes other normals of the same random bits; its means are those of any mode."""
+        inputs, _ = data(case)
+        one, other = (tf.function(case.make(), jit_compile=True) for _ in range(2))
+        first, second = one(inputs), one(inputs)
+        np.testing.assert_array_equal(first, other(inputs))
+        assert (first != second).numpy().all()
+        mean = noiseless(case)
+        compiled = tf.function(noiseless(case), jit_compile=True)
+        # XLA may fuse a product and a sum, which rounds once less.
+        np.testing.assert_allclose(compiled(inputs), mean(inputs), rtol=1e-5, atol=1e-6)
+
+    @every_layer
+    @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
+    def test_whole_numbers(self, case, dtype):
+        whole = np.random.default_rng(1).integers(0, 2, (4, *case.shapes[0][0]))
+        output = case.make()(whole.astype(dtype))
+        assert output.dtype == "float32"
+        np.testing.assert_array_equal(output, case.make()(whole.astype("float32")))
+
+    @every_layer
+    @pytest.mark.parametrize(
+        ("policy", "variables", "computations", "loss"),
+        [
+            ("float32", "float32", "float32", "float32"),
+            ("float64", "float64", "float64", "float32"),
+            ("float16", "float16", "float16", "float32"),
+            ("bfloat16", "bfloat16", "bfloat16", "float32"),
+            ("mixed_float16", "float32", "float16", "float32"),
+            ("mixed_bfloat16", "float32", "bfloat16", "float32"),
+        ],
+    )
+    def test_dtypes(self, case, policy, variables, computations, loss):
+        inputs, targets = data(case)
+        exact, rounded = noiseless(case, dtype="float64"), noiseless(case, dtype=policy)
+        exact(inputs)
+        rounded(inputs)
+        assert {w.dtype for w in rounded.weights} == {variables}
+        # Weights that all dtypes hold, and standard deviations of softplus(3) = 3.05 or so.
+        weights = [np.abs(np.round(8 * w) / 8) for w in exact.get_weights()]
+        exact.set_weights(weights)
+        rounded.set_weights(weights)
+        output = rounded(inputs)
+        assert output.dtype == computations
+        # Rounding the inputs, each product and each sum errs by eps / 2 of numbers below 8.
+        steps = 2 * np.prod(case.weights[0][1]) + 2
+        error = 8 * steps * float(ml_dtypes.finfo(computations).eps) / 2
+        difference = keras.ops.cast(output, "float64") - exact(inputs)
+        assert np.abs(difference).max() <= error
+        assert [value.dtype for value in rounded.losses] == [loss]
+        # scale = eps + softplus(u) errs by 11 eps: eps itself, two roundings by at most eps, and
+        # e^2 eps where exp(-u) is less than that, as TensorFlow then takes u for softplus(u). The
+        # slope of the divergence, scale - 1 / scale, is below 3.
+        eps = max(float(ml_dtypes.finfo(dtype).eps) for dtype in (variables, loss))
+        error = 33 * np.prod(case.weights[0][1]) * eps
+        assert abs(rounded.losses[0] - exact.losses[0]) <= error
+
+        layer = case.make(dtype=policy, activity_regularizer="l2")
+        model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
+        before = model.get_weights()
+        model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+        history = model.fit(inputs, targets, verbose=0).history
+        assert np.isfinite(history["loss"]).all()
+        for old, new in zip(before, model.get_weights(), strict=True):
+            assert new.dtype == old.dtype
+            assert (new != old).any()
+            assert np.isfinite(new.astype("float64")).all()
+
+    @every_layer
+    def test_global_float64(self, case):
+        keras.config.set_floatx("float64")
+        keras.config.set_dtype_policy("float64")
+        inputs, _ = data(case)
+        layer = case.make()
+        assert layer(inputs).dtype == "float64"
+        assert [value.dtype for value in layer.losses] == ["float64"]
+
+
+class TestTraining:
+    @every_layer
+    @pytest.mark.parametrize("mode", ["run_eagerly", "graph", "jit_compile"])
+    def test_one_step(self, case, mode):
+        inputs, targets = data(case)
+        model = model_of(case)
+        before = model.get_weights()
+        how = {} if mode == "graph" else {mode: True}
+        model.compile(
+            optimizer=keras.optimizers.SGD(0.1), loss="mse", **{"jit_compile": False, **how}
+        )
+        history = model.fit(inputs, targets, verbose=0).history
+        assert np.isfinite(history["loss"]).all()
+        assert all((new != old).all() for new, old in zip(model.get_weights(), before, strict=True))
+
+    @every_layer
+    def test_frozen_weights_stay(self, case):
+        inputs, targets = data(case)
+        model = model_of(case)
+        model.add(keras.layers.Dense(targets.shape[-1]))
+        frozen, free = model.layers
+        frozen.trainable = False
+        before, kernel = frozen.get_weights(), free.get_weights()[0]
+        model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+        model.fit(inputs, targets, verbose=0)
+        assert equal(frozen.get_weights(), before)
+        assert (free.get_weights()[0] != kernel).all()
+
+
+class Subclassed(keras.Model):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs):
+        return self.layer(inputs)
+
+
+KINDS = {
+    "sequential": lambda layer, shape: keras.Sequential([keras.Input(shape), layer]),
+    "deferred": lambda layer, shape: keras.Sequential([layer]),
+    "functional": lambda layer, shape: keras.Model(x := keras.Input(shape), layer(x)),
+    "subclassed": lambda layer, shape: Subclassed(layer),
+}
+
+
+class TestModels:
+    @every_layer
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_kinds(self, case, kind):
+        inputs, targets = data(case)
+        model = KINDS[kind](case.make(), inputs.shape[1:])
+        layer = case.make()
+        np.testing.assert_array_equal(model(inputs), layer(inputs))
+        assert equal(model.get_weights(), layer.get_weights())
+        assert equal(model.losses, layer.losses)
+        model.compile(optimizer="sgd", loss="mse")
+        first, last = (model.evaluate(inputs, targets, verbose=0) for _ in range(2))
+        assert first != last  # a call draws anew
+        assert model.predict(inputs, verbose=0).shape == targets.shape
+
+    @every_layer
+    def test_time_distributed(self, case):
+        shape, output_shape = case.shapes[0]
+        layer = case.make()
+        inputs = keras.Input((6, *shape))
+        model = keras.Model(inputs, keras.layers.TimeDistributed(layer)(inputs))
+        assert model.output_shape == (None, 6, *output_shape)
+        alone = case.make()
+        alone.build((None, *shape))
+        outputs = model(np.ones((2, 6, *shape), "float32"))
+        assert outputs.shape == (2, 6, *output_shape)
+        assert equal(model.losses, alone.losses)
+
+    @every_layer
+    def test_input_shape_builds_a_sequential_model(self, case):
+        shape, output_shape = case.shapes[0]
+        with pytest.warns(UserWarning, match="Do not pass an `input_shape`"):
+            layer = case.make(input_shape=shape)
+        model = keras.Sequential([layer])
+        assert model.built
+        assert model.output_shape == (None, *output_shape)
+
+    @every_layer
+    def test_clone(self, case):
+        inputs, _ = data(case)
+        model = keras.Sequential([keras.Input(inputs.shape[1:]), case.layer(**case.changed)])
+        clone = keras.models.clone_model(model)
+        assert clone.layers[0] is not model.layers[0]
+        assert clone.layers[0].get_config() == model.layers[0].get_config()
+        clone.set_weights(model.get_weights())
+        np.testing.assert_array_equal(clone(inputs), model(inputs))
+
+    @every_layer
+    def test_deepcopy(self, case):
+        inputs, _ = data(case)
+        model = model_of(case)
+        model(inputs)
+        copied = copy.deepcopy(model)
+        assert equal(copied.losses, model.losses)
+        np.testing.assert_array_equal(copied(inputs), model(inputs))
+        # What happens to the copy does not happen to the original.
+        before = model.get_weights(), model.losses
+        copied.set_weights([w + 1 for w in copied.get_weights()])
+        assert equal(model.get_weights(), before[0])
+        assert equal(model.losses, before[1])
+        assert not equal(copied.losses, before[1])
+
+
+def in_a_fresh_process(program, *args):
+    """Run a program that gets `args` and prints JSON; return what it prints."""
+    here = str(pathlib.Path(__file__).parent)
+    start = f"import sys; sys.path.insert(0, {here!r})\n"
+    run = subprocess.run(
+        [sys.executable, "-c", start + program, *map(str, args)],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def digest(array):
+    return hashlib.sha256(np.asarray(array).tobytes()).hexdigest()
+
+
+class TestSaving:
+    @every_layer
+    def test_weights_file(self, case, tmp_path):
+        inputs, _ = data(case)
+        model, other = model_of(case), model_of(case, seed=2)
+        model(inputs)  # the noise is on its way
+        model.save_weights(tmp_path / "model.weights.h5")
+        other.load_weights(tmp_path / "model.weights.h5")
+        assert equal(other.get_weights(), model.get_weights())
+        np.testing.assert_array_equal(other(inputs), model(inputs))
+
+    @every_layer
+    def test_saved_model(self, case, tmp_path):
+        inputs, targets = data(case)
+        model = model_of(case)
+        model.export(tmp_path / "model", verbose=False)
+        # The functions of a loaded model hold its variables weakly: keep the object itself.
+        loaded = tf.saved_model.load(str(tmp_path / "model"))
+        draws = [loaded.serve(inputs).numpy() for _ in range(2)]
+        assert draws[0].shape == targets.shape
+        assert (draws[0] != draws[1]).all()
+        # It has a state of the noise of its own, which starts where the model's was.
+        np.testing.assert_array_equal(draws, [model(inputs), model(inputs)])
+
+    LOAD = """
+import pathlib, keras, numpy as np
+from test_contract import digest
+import json
+folder = pathlib.Path(sys.argv[1])
+found = {}
+for path in folder.glob("*.keras"):
+    model = keras.saving.load_model(path, safe_mode=True)
+    inputs = np.load(path.with_suffix(".npy"))
+    draws = [model(inputs) for _ in range(2)]
+    found[path.stem] = [digest(draws), digest(model.losses), model.layers[0].get_config()]
+print(json.dumps(found))
+"""
+
+    def test_keras_file_in_a_fresh_process(self, tmp_path):
+        expected = {}
+        for case in CASES:
+            drawn = {name: "sample" for name in case.changed if name.endswith("_tensor_fn")}
+            variants = {
+                "required": case.required,
+                "changed": case.changed,
+                "drawn": {**case.changed, **drawn, "trainable": True, "dtype": "mixed_bfloat16"},
+            }
+            for which, variant in variants.items():
+                inputs, _ = data(case)
+                layer = case.layer(**{"seed": 1, **variant})
+                model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
+                if layer.trainable:
+                    model.compile(optimizer="adam", loss="mse")
+                    model.fit(inputs, np.ones_like(model(inputs)), verbose=0)
+                name = f"{case.layer.__name__}-{which}"
+                model.save(tmp_path / f"{name}.keras")
+                np.save(tmp_path / f"{name}.npy", inputs)
+                draws = [model(inputs) for _ in range(2)]
+                assert (draws[0] == draws[1]).numpy().all() == (which == "changed")
+                expected[name] = [digest(draws), digest(model.losses), layer.get_config()]
+        assert in_a_fresh_process(self.LOAD, tmp_path) == expected
+
+
+class TestReplicas:
+    PROGRAM = """
+import json
+import keras, numpy as np, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+from layers import CASES
+from test_contract import data, model_of, noiseless
+found = {}
+for case in CASES:
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    inputs, targets = data(case)
+    with strategy.scope():
+        layer = case.make()
+        layer.build((None, *inputs.shape[1:]))
+        still = keras.Sequential([keras.Input(inputs.shape[1:]), noiseless(case)])
+        still.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
+        model = model_of(case)
+        model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+    before = model.get_weights()
+
+    @tf.function
+    def call():
+        return strategy.run(layer, (tf.constant(inputs),))
+
+    replicas = [strategy.experimental_local_results(call()) for _ in range(2)]
+    model.fit(inputs, targets, verbose=0)
+    expected = np.mean((still(inputs) - targets) ** 2) + sum(still.losses)
+    found[case.layer.__name__] = {
+        "outputs": [[output.numpy().tolist() for output in outputs] for outputs in replicas],
+        "loss": still.fit(inputs, targets, verbose=0).history["loss"][0],
+        "expected": float(expected),
+        "changed": [bool((a != b).all()) for a, b in zip(model.get_weights(), before)],
+    }
+print(json.dumps(found))
+"""
+
+    def test_two_replicas(self):
+        for found in in_a_fresh_process(self.PROGRAM).values():
+            draws = np.reshape(found["outputs"], (4, -1))
+            for one in range(4):
+                for other in range(one):
+                    assert (draws[one] != draws[other]).all()
+            assert all(found["changed"])
+            # Each replica has half of the data, and the divergence counts once.
+            assert found["loss"] == pytest.approx(found["expected"], rel=1e-5)
