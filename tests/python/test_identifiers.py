@@ -1,0 +1,383 @@
+"""What a `*_fn` argument may be: a name, a config object, a saved one, a function, or None."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import layer_api
+from layer_api import distributions
+
+X = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]], "float32")
+
+
+@keras.saving.register_keras_serializable("tests")
+def registered_posterior(dtype, shape, name, trainable, add_variable_fn):
+    loc = add_variable_fn(
+        name=name + "_mine", shape=shape, dtype=dtype, initializer="ones", trainable=trainable
+    )
+    return tfp.distributions.Independent(tfp.distributions.Normal(loc, 2.0), len(shape))
+
+
+@keras.saving.register_keras_serializable("tests")
+def registered_prior(dtype, shape, name, trainable, add_variable_fn):
+    return tfp.distributions.Independent(
+        tfp.distributions.Normal(tf.fill(shape, 0.5), 2.0), len(shape)
+    )
+
+
+@keras.saving.register_keras_serializable("tests")
+def registered_tensor(d):
+    return d.mean() + 1.0
+
+
+@keras.saving.register_keras_serializable("tests")
+def registered_divergence(q, p, sample):
+    return tf.reduce_sum(tf.square(q.mean() - p.mean()))
+
+
+@keras.saving.register_keras_serializable("tests")
+class RegisteredPrior:
+    """A block without the package's base class: callable, and with a config."""
+
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+        return tfp.distributions.Independent(
+            tfp.distributions.Normal(tf.zeros(shape, dtype), self.scale), len(shape)
+        )
+
+    def get_config(self):
+        return {"scale": self.scale}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def saved(block):
+    return json.loads(json.dumps(keras.saving.serialize_keras_object(block)))
+
+
+def saving(function):
+    """Return what Keras saves for a registered function."""
+    return saved(function)
+
+
+# For each role, pairs of identifiers that mean the same.
+SAME = {
+    "posterior_fn": [
+        ("mean_field_normal", layer_api.MeanFieldNormal()),
+        ("mean_field_normal", saved(layer_api.MeanFieldNormal())),
+        ("mean_field_normal", layer_api.default_mean_field_normal_fn()),
+        ("mean_field_normal", lambda *args: layer_api.MeanFieldNormal()(*args)),
+        (registered_posterior, saved(registered_posterior)),
+    ],
+    "posterior_tensor_fn": [
+        ("sample", lambda d: d.sample()),
+        ("mean", lambda d: d.mean()),
+        (registered_tensor, saved(registered_tensor)),
+    ],
+    "prior_fn": [
+        ("standard_normal", layer_api.StandardNormal()),
+        ("standard_normal", saved(layer_api.StandardNormal())),
+        ("standard_normal", layer_api.default_multivariate_normal_fn),
+        ("standard_normal", tfp.layers.default_multivariate_normal_fn),
+        (registered_prior, saved(registered_prior)),
+        (RegisteredPrior(2.0), saved(RegisteredPrior(2.0))),
+    ],
+    "divergence_fn": [
+        ("kl_divergence", layer_api.KLDivergence()),
+        ("kl_divergence", saved(layer_api.KLDivergence())),
+        ("kl_divergence", lambda q, p, ignore: tfp.distributions.kl_divergence(q, p)),
+        (layer_api.KLDivergence(0.5), lambda q, p, _: 0.5 * tfp.distributions.kl_divergence(q, p)),
+        (registered_divergence, saved(registered_divergence)),
+    ],
+}
+ARGUMENTS = [f"{part}_{role}" for part in ("kernel", "bias") for role in SAME]
+PAIRS = [
+    pytest.param(argument, *pair, id=f"{argument}-{number}")
+    for argument in ARGUMENTS
+    for number, pair in enumerate(SAME[argument.split("_", 1)[1]])
+]
+
+
+def built(**arguments):
+    layer = layer_api.layer_dense_flipout(units=2, **{"seed": 1, **arguments})
+    layer.build((None, 3))
+    return layer
+
+
+def everything_random(**arguments):
+    """A layer in which each of the eight arguments matters."""
+    defaults = {"bias_posterior_fn": "mean_field_normal", "bias_prior_fn": "standard_normal"}
+    return built(**{**defaults, **arguments})
+
+
+class TestMeaning:
+    @pytest.mark.parametrize(("argument", "one", "other"), PAIRS)
+    def test_identifiers_that_mean_the_same(self, argument, one, other):
+        one, other = (everything_random(**{argument: identifier}) for identifier in (one, other))
+        for ours, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(one(X), other(X), rtol=1e-5, atol=1e-6)
+        assert len(one.losses) == len(other.losses) == 2
+        np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
+
+    @pytest.mark.parametrize("argument", ARGUMENTS)
+    def test_another_one_matters(self, argument):
+        other = {
+            "posterior_fn": registered_posterior,
+            "posterior_tensor_fn": registered_tensor,
+            "prior_fn": registered_prior,
+            "divergence_fn": registered_divergence,
+        }[argument.split("_", 1)[1]]
+        one, other = everything_random(), everything_random(**{argument: other})
+        if "prior" in argument or "divergence" in argument:
+            part = ("kernel", "bias").index(argument.split("_")[0])
+            differs = [a != b for a, b in zip(one.losses, other.losses, strict=True)]
+            assert differs == [part == 0, part == 1]
+            np.testing.assert_array_equal(one(X), other(X))
+        else:
+            assert (one(X).numpy() != other(X).numpy()).all()
+
+    def test_user_s_divergence_gets_posterior_prior_and_a_draw(self):
+        received = []
+
+        def divergence(q, p, sample):
+            received.append((q.mean(), p.stddev(), sample))
+            return 3.0
+
+        layer = built(kernel_divergence_fn=divergence, kl_weight=0.5)
+        assert [float(loss) for loss in layer.losses] == [1.5]
+        ((q_mean, p_stddev, sample),) = received
+        np.testing.assert_array_equal(q_mean, layer.get_weights()[0])
+        np.testing.assert_array_equal(p_stddev, np.ones((3, 2)))
+        # A draw from the posterior: not its mean, but within 6 standard deviations of it.
+        z = (sample - q_mean) / layer.kernel_posterior.stddev()
+        assert ((z != 0) & (np.abs(z) < 6)).numpy().all()
+
+    def test_divergence_of_every_element_is_summed(self):
+        layer = built(kernel_divergence_fn=lambda q, p, sample: tf.ones((3, 2)))
+        assert [float(loss) for loss in layer.losses] == [6.0]
+
+    @pytest.mark.parametrize("is_singular", [False, True])
+    def test_posterior_of_the_library(self, is_singular):
+        theirs = tfp.layers.default_mean_field_normal_fn(is_singular=is_singular)
+        ours = layer_api.default_mean_field_normal_fn(is_singular=is_singular)
+        one, other = (built(bias_posterior_fn=fn) for fn in (theirs, ours))
+        assert [w.name for w in one.weights] == [w.name for w in other.weights]
+        one.set_weights(other.get_weights())
+        # The library draws its normals itself, so compare the distributions.
+        for statistic in ("mean", "stddev"):
+            values = [getattr(layer.bias_posterior, statistic)() for layer in (one, other)]
+            np.testing.assert_allclose(*values, rtol=1e-6)
+
+    def test_library_s_posterior_of_the_kernel_trains(self):
+        layer = built(kernel_posterior_fn=tfp.layers.default_mean_field_normal_fn())
+        ours = built()
+        ours.set_weights(layer.get_weights())
+        np.testing.assert_allclose(layer.losses, ours.losses, rtol=1e-6)
+        np.testing.assert_allclose(layer(X), ours(X), rtol=1e-6)
+        model = keras.Sequential([keras.Input((3,)), layer])
+        model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+        before = layer.get_weights()
+        model.fit(X, X[:, :2], verbose=0)
+        assert all((a != b).all() for a, b in zip(layer.get_weights(), before, strict=True))
+
+    @pytest.mark.parametrize(
+        ("argument", "losses"),
+        [
+            ("kernel_prior_fn", 0),
+            ("kernel_divergence_fn", 0),
+            ("bias_prior_fn", 1),
+            ("bias_divergence_fn", 1),
+            ("bias_posterior_fn", 1),
+        ],
+    )
+    def test_none(self, argument, losses):
+        layer = built(**{argument: None})
+        assert getattr(layer, argument) is None
+        assert len(layer.losses) == losses
+        assert len(layer.weights) == (2 if argument == "bias_posterior_fn" else 3)
+        assert layer(X).shape == (2, 2)
+
+    def test_kl_weight_of_zero_leaves_the_divergence_out(self):
+        assert built(kl_weight=0).losses == []
+
+
+class TestBlocks:
+    @pytest.mark.parametrize("parameter", ["loc", "untransformed_scale"])
+    def test_initializer(self, parameter):
+        posterior = layer_api.MeanFieldNormal(
+            **{f"{parameter}_initializer": keras.initializers.Constant(0.25)}
+        )
+        layer = built(kernel_posterior_fn=posterior)
+        values = dict(zip(("loc", "untransformed_scale"), layer.get_weights()[:2], strict=True))
+        assert (values.pop(parameter) == 0.25).all()
+        (other,) = values.values()
+        assert np.unique(other).size == 6
+
+    @pytest.mark.parametrize("parameter", ["loc", "untransformed_scale"])
+    def test_regularizer(self, parameter):
+        posterior = layer_api.MeanFieldNormal(**{f"{parameter}_regularizer": "l2"})
+        layer = built(kernel_posterior_fn=posterior, kernel_prior_fn=None)
+        values = dict(zip(("loc", "untransformed_scale"), layer.get_weights()[:2], strict=True))
+        np.testing.assert_allclose(layer.losses, [0.01 * np.sum(values[parameter] ** 2)], rtol=1e-6)
+
+    @pytest.mark.parametrize("parameter", ["loc", "untransformed_scale"])
+    def test_constraint(self, parameter):
+        constraint = keras.constraints.MaxNorm(1e-3)
+        posterior = layer_api.MeanFieldNormal(**{f"{parameter}_constraint": constraint})
+        model = keras.Sequential([keras.Input((3,)), built(kernel_posterior_fn=posterior)])
+        model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+        model.fit(X, X[:, :2], verbose=0)
+        values = dict(zip(("loc", "untransformed_scale"), model.get_weights()[:2], strict=True))
+        norms = {name: np.linalg.norm(value, axis=0) for name, value in values.items()}
+        np.testing.assert_allclose(norms.pop(parameter), 1e-3, rtol=1e-3)
+        (other,) = norms.values()
+        assert (other > 0.01).all()
+
+    def test_of_a_point_estimate(self):
+        posterior = layer_api.Deterministic(
+            loc_initializer="ones", loc_regularizer="l1", loc_constraint="non_neg"
+        )
+        layer = built(bias_posterior_fn=posterior, kernel_prior_fn=None)
+        assert layer.get_weights()[2].tolist() == [1.0, 1.0]
+        np.testing.assert_allclose(layer.losses, [0.02], rtol=1e-6)
+        assert isinstance(layer.weights[2].constraint, keras.constraints.NonNeg)
+
+    def test_default_mean_field_normal_fn_passes_everything_on(self):
+        arguments = {
+            "loc_initializer": "zeros",
+            "untransformed_scale_initializer": "ones",
+            "loc_regularizer": "l1",
+            "untransformed_scale_regularizer": "l2",
+            "loc_constraint": "non_neg",
+            "untransformed_scale_constraint": "unit_norm",
+        }
+        block = layer_api.default_mean_field_normal_fn(**arguments)
+        assert block.get_config() == layer_api.MeanFieldNormal(**arguments).get_config()
+        names = {name: value["class_name"] for name, value in block.get_config().items()}
+        assert names == {
+            "loc_initializer": "Zeros",
+            "untransformed_scale_initializer": "Ones",
+            "loc_regularizer": "L1",
+            "untransformed_scale_regularizer": "L2",
+            "loc_constraint": "NonNeg",
+            "untransformed_scale_constraint": "UnitNorm",
+        }
+
+    @pytest.mark.parametrize(
+        "block",
+        [
+            layer_api.MeanFieldNormal(loc_initializer="zeros", loc_constraint="non_neg"),
+            layer_api.Deterministic(loc_initializer="zeros", loc_regularizer="l2"),
+            layer_api.StandardNormal(),
+            layer_api.KLDivergence(weight=0.25),
+        ],
+        ids=lambda block: type(block).__name__,
+    )
+    def test_config(self, block):
+        again = keras.saving.deserialize_keras_object(saved(block), safe_mode=True)
+        assert type(again) is type(block)
+        assert again.get_config() == block.get_config()
+
+    @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), "1", None])
+    def test_weight_of_a_divergence(self, weight):
+        with pytest.raises(ValueError, match="`weight` must be a finite number of at least 0"):
+            layer_api.KLDivergence(weight)
+
+    def test_one_block_serves_many_layers(self):
+        posterior = layer_api.MeanFieldNormal()
+        one, other = (built(kernel_posterior_fn=posterior, seed=seed) for seed in (1, 2))
+        assert (one.get_weights()[0] != other.get_weights()[0]).all()
+        assert posterior.get_config() == layer_api.MeanFieldNormal().get_config()
+
+
+REGISTERED = {
+    "posterior_fn": registered_posterior,
+    "posterior_tensor_fn": registered_tensor,
+    "prior_fn": RegisteredPrior(3.0),
+    "divergence_fn": registered_divergence,
+}
+UNKNOWN = {
+    "posterior_fn": lambda *args: layer_api.MeanFieldNormal()(*args),
+    "posterior_tensor_fn": lambda d: d.mean(),
+    "prior_fn": lambda *args: layer_api.StandardNormal()(*args),
+    "divergence_fn": lambda q, p, sample: 0.0,
+}
+
+
+class TestSaving:
+    @pytest.mark.parametrize("argument", ARGUMENTS)
+    def test_registered_ones_load(self, argument, tmp_path):
+        layer = everything_random(**{argument: REGISTERED[argument.split("_", 1)[1]]})
+        model = keras.Sequential([keras.Input((3,)), layer])
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+        assert loaded.layers[0].get_config() == layer.get_config()
+        np.testing.assert_array_equal(loaded.losses, model.losses)
+        np.testing.assert_array_equal(loaded(X), model(X))
+
+    @pytest.mark.parametrize("argument", ARGUMENTS)
+    def test_others_are_refused_by_name(self, argument, tmp_path):
+        function = UNKNOWN[argument.split("_", 1)[1]]
+        layer = everything_random(**{argument: function})
+        assert layer(X).shape == (2, 2)
+        model = keras.Sequential([keras.Input((3,)), layer])
+        with pytest.raises(ValueError, match=f"`{argument}` cannot be saved") as caught:
+            model.save(tmp_path / "model.keras")
+        assert "register_keras_serializable" in str(caught.value)
+
+    def test_activation_that_cannot_be_saved(self):
+        with pytest.raises(ValueError, match="`activation` cannot be saved"):
+            built(activation=lambda x: x).get_config()
+
+    @pytest.mark.parametrize(
+        ("activation", "name"),
+        [
+            (None, None),
+            ("linear", None),
+            ("relu", "relu"),
+            (keras.activations.gelu, "gelu"),
+            (tf.nn.relu, "relu"),
+        ],
+    )
+    def test_activations_are_saved_by_name(self, activation, name):
+        layer = built(activation=activation)
+        assert layer.get_config()["activation"] == name
+        again = layer_api.DenseFlipout.from_config(layer.get_config())
+        again.build((None, 3))
+        np.testing.assert_allclose(again(X), layer(X), rtol=1e-6)
+
+    def test_activation_layer(self):
+        layer = built(activation=keras.layers.LeakyReLU(negative_slope=0.5))
+        config = json.loads(json.dumps(layer.get_config()))
+        again = layer_api.DenseFlipout.from_config(config)
+        again.build((None, 3))
+        np.testing.assert_array_equal(again(X), layer(X))
+
+
+def test_a_function_is_tried_before_the_layer_has_variables():
+    def posterior(dtype, shape, name, trainable, add_variable_fn):
+        add_variable_fn(name=name, shape=shape, dtype=dtype, initializer="zeros")
+        raise ArithmeticError
+
+    layer = layer_api.layer_dense_flipout(units=2, bias_posterior_fn=posterior)
+    with pytest.raises(ArithmeticError):
+        layer.build((None, 3))
+    assert not layer.built
+    assert layer.weights == []
+
+
+def test_known_normals_take_the_closed_form():
+    layer = built(kernel_prior_fn=registered_prior)
+    prior = layer.kernel_prior
+    assert isinstance(distributions.known(prior), distributions.Normal)
+    expected = tfp.distributions.kl_divergence(layer.kernel_posterior, prior)
+    np.testing.assert_allclose(layer.losses, [expected], rtol=1e-6)
