@@ -292,10 +292,15 @@ class TestGenerators:
         lags = [np.mean(signs.ravel()[lag:] * signs.ravel()[:-lag]) for lag in (1, 2, 8, 32, 256)]
         assert np.abs(lags).max() < BOUND / math.sqrt(signs.size)
 
-    def test_normals(self):
+    @pytest.mark.parametrize("jit_compile", [False, True])
+    def test_normals(self, jit_compile):
         n = 10**6
-        state = tf.constant([1, 0], "uint32")
-        normals = noise.normal((n,), noise.key(state, "kernel"), "float32").numpy()
+
+        @tf.function(jit_compile=jit_compile)
+        def draw(state):
+            return noise.normal((n,), noise.key(state, "kernel"), "float32")
+
+        normals = draw(tf.constant([1, 0], "uint32")).numpy()
         assert scipy.stats.kstest(normals, "norm").pvalue > 1e-4
         for bound in (3.0, 4.0):
             expected = n * 2 * scipy.stats.norm.sf(bound)
