@@ -66,18 +66,27 @@ def test_calls_differ():
     assert different([first, first, second], [second, third, third])
 
 
-@pytest.mark.parametrize("part", ["kernel", "bias"])
-def test_each_part_draws(part):
-    """With the other part at its mean, the seed still governs this one."""
-    rest = {"kernel": "bias", "bias": "kernel"}[part]
-    arguments = {f"{rest}_posterior_tensor_fn": "mean"}
-    one, again, other = (layer_with(seed=seed, **arguments) for seed in (7, 7, 8))
-    for layer in (again, other):
-        layer.set_weights(one.get_weights())
-    outputs = [draws_of(layer) for layer in (one, again, other)]
-    assert same(outputs[0], outputs[1])
-    assert different(outputs[0], outputs[2])
-    assert different(outputs[0][:1], outputs[0][1:2])
+@pytest.mark.parametrize("draw", ["kernel", "signs", "bias"])
+def test_each_draw(draw):
+    """Where nothing else is random, the seed still governs this draw."""
+    arguments = {
+        "kernel": {"bias_posterior_fn": None},
+        "signs": {"bias_posterior_fn": None, "kernel_posterior_tensor_fn": lambda d: d.stddev()},
+        "bias": {"bias_posterior_fn": "mean_field_normal", "kernel_posterior_tensor_fn": "mean"},
+    }[draw]
+
+    def outputs(seed):
+        layer = layer_api.layer_dense_flipout(units=2, seed=seed, **arguments)
+        layer.build((None, 1))
+        layer.set_weights([np.zeros(w.shape) for w in layer.weights])
+        found = [layer(np.ones((64, 1), "float32")).numpy() for _ in range(2)]
+        # An output of one input is the draw of the kernel but for its signs.
+        return np.abs(found) if draw == "kernel" else np.stack(found)
+
+    first, again, other = outputs(7), outputs(7), outputs(8)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert (first[0] != first[1]).any()
 
 
 def test_a_seed_governs_a_user_s_own_draws():

@@ -106,6 +106,14 @@ class TestOutputs:
         assert abs(agreement) < BOUND / math.sqrt(n)
         assert abs(np.sign(deviations).mean(axis=0)).max() < BOUND / math.sqrt(n)
 
+    def test_signs_of_inputs_are_not_those_of_outputs(self):
+        """With one input and one unit there are as many of both; equal ones would cancel."""
+        layer = layer_api.layer_dense_flipout(units=1, bias_posterior_fn=None, seed=1)
+        layer.build((None, 1))
+        n = 10_000
+        deviations = layer(np.ones((n, 1), "float32")).numpy() - layer.get_weights()[0]
+        assert abs(np.sign(deviations).mean()) < BOUND / math.sqrt(n)
+
     def test_rank_three_has_signs_for_every_position(self):
         layer = layer_with_weights(bias_posterior_fn=None)
         x = np.broadcast_to(X[0], (2, 3, 3))
@@ -205,6 +213,15 @@ class TestDivergence:
         np.testing.assert_allclose(loss, kl_normals(LOC, np.full((3, 2), scale)), rtol=1e-5)
         assert all(np.isfinite(gradient).all() for gradient in gradients)
         assert np.isfinite(layer(X)).all()
+
+    def test_half_precision(self):
+        """Of a sum that float16, which ends at 65504, cannot hold."""
+        layer = layer_api.layer_dense_flipout(units=300, dtype="float16", seed=1)
+        layer.build((None, 300))
+        posterior = layer.kernel_posterior
+        expected = kl_normals(posterior.mean(), posterior.stddev())
+        assert expected > 1e5
+        np.testing.assert_allclose(layer.losses, [expected], rtol=1e-5)
 
     def test_gradient_is_that_of_the_closed_form(self):
         layer = layer_with_weights()
