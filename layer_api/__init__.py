@@ -1,14 +1,55 @@
 """Variational layers for Keras 3, called the same way from Python and from R."""
 
 from layer_api.compose import pipe
-from layer_api.dense import DenseFlipout, layer_dense_flipout
+from layer_api.conv import (
+    Conv1DFlipout,
+    Conv1DReparameterization,
+    Conv2DFlipout,
+    Conv2DReparameterization,
+    Conv3DFlipout,
+    Conv3DReparameterization,
+    Convolution1DFlipout,
+    Convolution1DReparameterization,
+    Convolution2DFlipout,
+    Convolution2DReparameterization,
+    Convolution3DFlipout,
+    Convolution3DReparameterization,
+    layer_conv_1d_flipout,
+    layer_conv_1d_reparameterization,
+    layer_conv_2d_flipout,
+    layer_conv_2d_reparameterization,
+    layer_conv_3d_flipout,
+    layer_conv_3d_reparameterization,
+)
+from layer_api.dense import (
+    DenseFlipout,
+    DenseLocalReparameterization,
+    DenseReparameterization,
+    layer_dense_flipout,
+    layer_dense_local_reparameterization,
+    layer_dense_reparameterization,
+)
 from layer_api.divergences import KLDivergence
 from layer_api.posteriors import Deterministic, MeanFieldNormal, default_mean_field_normal_fn
 from layer_api.priors import StandardNormal, default_multivariate_normal_fn
 from layer_api.version import __version__
 
 __all__ = [
+    "Conv1DFlipout",
+    "Conv1DReparameterization",
+    "Conv2DFlipout",
+    "Conv2DReparameterization",
+    "Conv3DFlipout",
+    "Conv3DReparameterization",
+    "Convolution1DFlipout",
+    "Convolution1DReparameterization",
+    "Convolution2DFlipout",
+    "Convolution2DReparameterization",
+    "Convolution3DFlipout",
+    "Convolution3DReparameterization",
     "DenseFlipout",
+    "DenseLocalReparameterization",
+    "DenseReparameterization",
     "Deterministic",
     "KLDivergence",
     "MeanFieldNormal",
@@ -16,6 +57,14 @@ __all__ = [
     "__version__",
     "default_mean_field_normal_fn",
     "default_multivariate_normal_fn",
+    "layer_conv_1d_flipout",
+    "layer_conv_1d_reparameterization",
+    "layer_conv_2d_flipout",
+    "layer_conv_2d_reparameterization",
+    "layer_conv_3d_flipout",
+    "layer_conv_3d_reparameterization",
     "layer_dense_flipout",
+    "layer_dense_local_reparameterization",
+    "layer_dense_reparameterization",
     "pipe",
 ]

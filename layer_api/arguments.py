@@ -82,6 +82,32 @@ def whole_number(argument, value, minimum, remedy):
     return number
 
 
+def whole_numbers(argument, value, count, minimum=1):
+    """Return `value` as a tuple of `count` ints; one number stands for `count` equal ones."""
+    values = value if isinstance(value, (list, tuple)) else [value] * count
+    if len(values) == count:
+        are_whole = [hasattr(n, "__index__") and not isinstance(n, bool) for n in values]
+        if all(are_whole) and min(map(operator.index, values)) >= minimum:
+            return tuple(map(operator.index, values))
+    several = f" or {count} of them" if count > 1 else ""
+    raise invalid(
+        argument,
+        f"a whole number of at least {minimum}{several}",
+        describe(value),
+        f"Pass, for example, {argument}=3.",
+    )
+
+
+def one_of(argument, value, known):
+    """Return the string among `known` that `value` is, in whatever case it is written."""
+    if isinstance(value, str) and value.lower() in known:
+        return value.lower()
+    names = ", ".join(f"'{name}'" for name in known)
+    raise invalid(
+        argument, f"one of {names}", describe(value), f"Pass, for example, {argument}='{known[0]}'."
+    )
+
+
 def seed(value):
     """Return a seed that R's integers and every backend can hold, or None."""
     if value is None:

@@ -25,19 +25,31 @@ class LayerFunction(Protocol[P, L]):
 
 
 def registered(layer_class):
-    """Register a layer class, so that a saved model finds it in any session."""
+    """Register a layer class, so that a saved model finds it in any session.
+
+    Where its docstring says {arguments}, it gets those of the class that has the constructor; for
+    {estimator} and the like the text that one of its bases has under that name.
+    """
+    owner = next(c for c in layer_class.__mro__ if "__init__" in vars(c))
+    described = inspect.cleandoc(owner.__doc__).partition("\nArgs:\n")[2]
+    document = inspect.cleandoc(layer_class.__doc__).replace("{arguments}", "Args:\n" + described)
+    for name in ("ESTIMATOR", "LOSSES", "RAISES", "REFERENCES"):
+        text = inspect.cleandoc(getattr(layer_class, name))
+        document = document.replace(f"{{{name.lower()}}}", text)
+    layer_class.__doc__ = document
     return keras.saving.register_keras_serializable("layer_api")(layer_class)
 
 
 def layer_function(layer_class: Callable[P, L], name: str) -> LayerFunction[P, L]:
     """Return the function `name(object, ...)` that makes a layer and composes it with `object`."""
+    parameters = arguments.parameters_of(layer_class).values()
+    by_name = f"{name}({next(iter(parameters)).name}=512)"
 
     def make_and_compose(object=REQUIRED, *args, **kwargs):
-        kind = _kind(object, name)
+        kind = _kind(object, by_name)
         return _compose(object, kind, layer_class(*args, **kwargs))
 
     function: Any = make_and_compose
-    parameters = arguments.parameters_of(layer_class).values()
     first = inspect.Parameter("object", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=REQUIRED)
     function.__signature__ = inspect.Signature([first, *parameters])
     function.__name__ = function.__qualname__ = name
@@ -74,18 +86,18 @@ def pipe(object: Any, *steps: Callable) -> Any:
     ```
     """
     if object is None:
-        raise _unsuitable(object, "pipe")
+        raise _unsuitable(object)
     for step in steps:
         if isinstance(step, type) or not callable(step):
             raise arguments.invalid(
                 "steps",
                 "layers or functions of one argument",
                 arguments.describe(step),
-                _remedy(step, "pipe"),
+                _remedy(step),
                 TypeError,
             )
         if isinstance(step, keras.layers.Layer):
-            object = _compose(object, _kind(object, "pipe"), step)
+            object = _compose(object, _kind(object), step)
         else:
             object = step(object)
     return object
@@ -109,8 +121,11 @@ def _compose(object, kind, layer):
     return object
 
 
-def _kind(object, function):
-    """Tell what `object` is to a `layer_*` function: "nothing", "model" or "tensor"."""
+def _kind(object, by_name=None):
+    """Tell what `object` is to a layer: "nothing", "model" or "tensor"; refuse anything else.
+
+    `by_name` shows a call of the `layer_*` function in which the first argument has its name.
+    """
     if object is None or object is REQUIRED:
         return "nothing"
     if isinstance(object, keras.Sequential):
@@ -118,7 +133,7 @@ def _kind(object, function):
     values = object if isinstance(object, (list, tuple)) and len(object) else [object]
     if all(_is_tensor(value) for value in values):
         return "tensor"
-    raise _unsuitable(object, function)
+    raise _unsuitable(object, by_name)
 
 
 def _is_tensor(value):
@@ -130,18 +145,18 @@ def _is_tensor(value):
     return is_array and value.ndim > 0 and getattr(dtype, "kind", "") in "fiub"
 
 
-def _unsuitable(object, function):
+def _unsuitable(object, by_name=None):
     expected = "a Sequential model, a tensor, a list of tensors or None/NULL"
     received = arguments.describe(object)
-    return arguments.invalid("object", expected, received, _remedy(object, function), TypeError)
+    return arguments.invalid("object", expected, received, _remedy(object, by_name), TypeError)
 
 
-def _remedy(object, function):
+def _remedy(object, by_name=None):
     """Say what to do about an `object` or a step that is of no use."""
     if isinstance(object, type):
         return f"Make a layer of the class first: {object.__name__}(...)."
-    if isinstance(object, (int, float)):
-        return f"To set the first argument of the layer, name it: {function}(units=512)."
+    if isinstance(object, (int, float)) and by_name:
+        return f"To set the first argument of the layer, name it: {by_name}."
     if isinstance(object, keras.layers.Layer) and not isinstance(object, keras.Model):
         return (
             "A layer alone is not a model: was the model in front of the pipe None/NULL? "

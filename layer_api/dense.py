@@ -5,12 +5,47 @@ from keras import layers, ops
 from layer_api import arguments
 from layer_api.arguments import REQUIRED
 from layer_api.compose import layer_function, registered
-from layer_api.estimators import Flipout
+from layer_api.estimators import Flipout, LocalReparameterization, Reparameterization
 from layer_api.variational import VariationalLayer
 
 
 class _Dense(VariationalLayer):
-    """activation(inputs @ kernel + bias), over the last axis of inputs of any rank from 2."""
+    """activation(inputs @ kernel + bias), over the last axis of inputs of any rank from 2.
+
+    Args:
+        units: Whole number of at least 1, the number of outputs (the size of their last axis).
+        activation: Activation function: the name of one of Keras's, a function, or `None` for
+            none. Default `None`.
+        activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
+        trainable: Bool, whether training updates the weights. Default `True`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
+            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns a distribution of the backend's library; Flipout and
+            local reparameterization take independent normals only. Default
+            `"mean_field_normal"`.
+        kernel_posterior_tensor_fn: Value that stands for the kernel's distribution in one call:
+            `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+            Flipout the perturbation, whose mean is zero; under local reparameterization the
+            distribution of the outputs before the bias. Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
+            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence.
+            Default `"standard_normal"`.
+        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
+            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
+            `None` for none. Default `"kl_divergence"`.
+        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
+            Default `"deterministic"`, a point estimate.
+        bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default
+            `"sample"`.
+        bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
+        bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
+        seed: Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
+            weights, the kernel, the signs and the bias. Default `None`: Keras's global random
+            state decides, see `keras.utils.set_random_seed()`.
+        kl_weight: Number of at least 0, the factor on the divergences. Default `1.0`.
+        **kwargs: Further arguments of `keras.layers.Layer`, such as `name`, `dtype` or
+            `input_shape`.
+    """
 
     def __init__(
         self,
@@ -100,54 +135,17 @@ class DenseFlipout(Flipout, _Dense):
         kernel, bias ~ posterior
         outputs = activation(inputs @ kernel + bias)
 
-    Flipout (Wen et al. 2018) gives every example of a batch its own, nearly independent
-    perturbation of the kernel, for the price of two matrix products. The variance of the gradient
-    then falls with the size of the batch, which one kernel shared by the batch does not achieve.
+    {estimator}
 
-    Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
-    that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
-    whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
-    pass `kl_weight=1/n`, where `n` is the number of training examples.
+    {losses}
 
-    Args:
-        units: Whole number of at least 1, the number of outputs (the size of their last axis).
-        activation: Activation function: the name of one of Keras's, a function, or `None` for
-            none. Default `None`.
-        activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
-        trainable: Bool, whether training updates the weights. Default `True`.
-        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
-            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
-            add_variable_fn)` that returns independent normals of the backend's library. Default
-            `"mean_field_normal"`.
-        kernel_posterior_tensor_fn: Value that stands for the kernel's distribution in one call:
-            `"sample"`, `"mean"`, or a function of a distribution. Flipout passes the perturbation,
-            whose mean is zero. Default `"sample"`.
-        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
-            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence.
-            Default `"standard_normal"`.
-        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
-        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
-            Default `"deterministic"`, a point estimate.
-        bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default
-            `"sample"`.
-        bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
-        bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
-        seed: Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
-            weights, the kernel, the signs and the bias. Default `None`: Keras's global random
-            state decides, see `keras.utils.set_random_seed()`.
-        kl_weight: Number of at least 0, the factor on the divergences. Default `1.0`.
-        **kwargs: Further arguments of `keras.layers.Layer`, such as `name`, `dtype` or
-            `input_shape`.
+    {arguments}
 
     Returns:
         A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor of
         shape `(batch, ..., units)`.
 
-    Raises:
-        ValueError: An argument has a value that it cannot have; the message says what it can be.
-        TypeError: An argument has the wrong type, or is not known.
+    {raises}
 
     Example:
 
@@ -158,10 +156,88 @@ class DenseFlipout(Flipout, _Dense):
     model.compile(optimizer="adam", loss="mse")
     ```
 
-    References:
-        Wen, Vicol, Ba, Tran and Grosse (2018), Flipout: Efficient Pseudo-Independent Weight
-        Perturbations on Mini-Batches. <https://arxiv.org/abs/1803.04386>
+    {references}
     """
 
 
 layer_dense_flipout = layer_function(DenseFlipout, "layer_dense_flipout")
+
+
+@registered
+class DenseReparameterization(Reparameterization, _Dense):
+    """Densely-connected layer with weight uncertainty, by the reparameterization estimator.
+
+    Use it in place of `keras.layers.Dense` where a network shall say how sure it is. Kernel and
+    bias are drawn from distributions that training fits, and every call draws anew:
+
+        kernel, bias ~ posterior
+        outputs = activation(inputs @ kernel + bias)
+
+    {estimator}
+
+    {losses}
+
+    {arguments}
+
+    Returns:
+        A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor of
+        shape `(batch, ..., units)`.
+
+    {raises}
+
+    Example:
+
+    ```python
+    model = keras.Sequential([keras.Input(shape=(13,))])
+    layer_api.layer_dense_reparameterization(model, units=32, activation="relu", kl_weight=1 / 506)
+    layer_api.layer_dense_reparameterization(model, units=1, kl_weight=1 / 506)
+    model.compile(optimizer="adam", loss="mse")
+    ```
+
+    {references}
+    """
+
+
+layer_dense_reparameterization = layer_function(
+    DenseReparameterization, "layer_dense_reparameterization"
+)
+
+
+@registered
+class DenseLocalReparameterization(LocalReparameterization, _Dense):
+    """Densely-connected layer with weight uncertainty, by local reparameterization.
+
+    Use it in place of `keras.layers.Dense` where a network shall say how sure it is. Kernel and
+    bias are drawn from distributions that training fits, and every call draws anew:
+
+        kernel, bias ~ posterior
+        outputs = activation(inputs @ kernel + bias)
+
+    {estimator}
+
+    {losses}
+
+    {arguments}
+
+    Returns:
+        A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor of
+        shape `(batch, ..., units)`.
+
+    {raises}
+
+    Example:
+
+    ```python
+    model = keras.Sequential([keras.Input(shape=(13,))])
+    layer_api.layer_dense_local_reparameterization(model, units=32, activation="relu")
+    layer_api.layer_dense_local_reparameterization(model, units=1)
+    model.compile(optimizer="adam", loss="mse")
+    ```
+
+    {references}
+    """
+
+
+layer_dense_local_reparameterization = layer_function(
+    DenseLocalReparameterization, "layer_dense_local_reparameterization"
+)

@@ -74,9 +74,10 @@ def kl_divergence(q, p):
     return ops.sum(0.5 * (ops.square(r) + ops.square(d) - 1.0) - ops.log(r))
 
 
-def draw(distribution, shape, key, dtype):
+def draw(distribution, shape, key):
     """Draw one value of `distribution` under `key`."""
     if isinstance(distribution, Normal):
+        dtype = keras.backend.standardize_dtype(distribution.loc.dtype)
         return distribution.loc + distribution.scale * noise.normal(shape, key, dtype)
     if isinstance(distribution, Deterministic):
         return distribution.loc

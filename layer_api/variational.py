@@ -31,6 +31,19 @@ class VariationalLayer(Layer):
     `_bias_shape()`, both shapes as tuples.
     """
 
+    LOSSES = """
+    Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
+    that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
+    whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
+    pass `kl_weight=1/n`, where `n` is the number of training examples.
+    """
+
+    RAISES = """
+    Raises:
+        ValueError: An argument has a value that it cannot have; the message says what it can be.
+        TypeError: An argument has the wrong type, or is not known.
+    """
+
     def __init__(
         self,
         *,
@@ -103,8 +116,11 @@ class VariationalLayer(Layer):
         outputs = self._apply_kernel(inputs, state)
         bias = self._posterior("bias")
         if bias is not None:
-            outputs = ops.add(outputs, self._cast(self._draw("bias", bias, state)))
+            outputs = self._add_bias(outputs, self._cast(self._draw("bias", bias, state)))
         return self.activation(outputs)
+
+    def _add_bias(self, outputs, bias):
+        return ops.add(outputs, bias)
 
     def get_config(self):
         """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
@@ -228,16 +244,16 @@ class VariationalLayer(Layer):
             return None
         return distributions.library(distribution, self._shapes[part])
 
-    def _draw(self, part, distribution, state, stream=None):
+    def _draw(self, part, distribution, state, stream=None, shape=None):
         """Return the value that `*_posterior_tensor_fn` takes from `distribution`."""
         tensor_fn = getattr(self, f"{part}_posterior_tensor_fn")
-        shape = self._shapes[part]
+        shape = shape or self._shapes[part]
         key = noise.key(state, stream or part)
         if tensor_fn in posteriors.TENSOR_FNS.values():
-            return tensor_fn(distribution, shape, key, self.variable_dtype)
+            return tensor_fn(distribution, shape, key)
         seeded = backend.seeded(distributions.library(distribution, shape), key)
         value = ops.convert_to_tensor(tensor_fn(seeded))
-        if tuple(value.shape) != shape:
+        if not _fits(value.shape, shape):
             raise arguments.invalid(
                 f"{part}_posterior_tensor_fn",
                 f"a function that returns a tensor of {arguments.describe_shape(shape)}",
@@ -250,10 +266,8 @@ class VariationalLayer(Layer):
         """Return `kl_weight` times the divergence of the posterior from the prior, a scalar."""
         q, p = self._posterior(part), self._prior(part)
         divergence_fn = getattr(self, f"{part}_divergence_fn")
-        # Keras adds losses up, which takes one dtype: also for a layer of another dtype.
-        dtype = keras.backend.result_type(keras.backend.floatx(), "float32")
         if isinstance(divergence_fn, identifiers.Block) and distributions.has_closed_form(q, p):
-            return self.kl_weight * ops.cast(divergence_fn(q, p), dtype)
+            return self.kl_weight * divergence_fn(q, p)
         # Losses may be read any number of times between two calls: read the state, leave it.
         state = noise.current(self.seed_generator)
         stream = f"divergence_{part}"
@@ -261,7 +275,7 @@ class VariationalLayer(Layer):
         q, p = self._library(part, q), self._library(part, p)
         key = noise.key(state, stream)
         divergence = divergence_fn(backend.seeded(q, key), p, sample)
-        return self.kl_weight * ops.cast(ops.sum(ops.convert_to_tensor(divergence)), dtype)
+        return self.kl_weight * ops.sum(ops.convert_to_tensor(divergence))
 
     def _cast(self, x):
         return ops.cast(x, self.compute_dtype)
@@ -286,6 +300,14 @@ def _meaning(argument, identifier):
     """Return what `identifier` means for `argument`, such as `kernel_posterior_fn`."""
     named, takes = _NAMED[argument.split("_", 1)[1]]
     return identifiers.get(argument, identifier, named, takes, argument in _OPTIONAL)
+
+
+def _fits(shape, expected):
+    """Tell whether a shape is the expected one, as far as both are known while Keras traces."""
+    known = zip(shape, expected, strict=False)
+    return len(shape) == len(expected) and not any(
+        isinstance(a, int) and isinstance(b, int) and a != b for a, b in known
+    )
 
 
 def _throw_away_variable(name, shape=None, dtype=None, **_):

@@ -17,7 +17,7 @@ from layer_api.arguments import REQUIRED
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 # Name in R: what it is in Python. The layers, and what their arguments take.
-LAYERS = {"layer_dense_flipout": layer_api.layer_dense_flipout}
+LAYERS = {name: getattr(layer_api, name) for name in layer_api.__all__ if name[:6] == "layer_"}
 BLOCKS = {
     "posterior_mean_field_normal": layer_api.MeanFieldNormal,
     "posterior_deterministic": layer_api.Deterministic,

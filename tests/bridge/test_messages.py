@@ -1,7 +1,7 @@
 """Every message about bad input is the same in both languages."""
 
 import pytest
-from cases import BAD_INPUT, act
+from cases import BAD_INPUT, act, name_of
 from conftest import ROOT, RError
 
 
@@ -11,7 +11,7 @@ def r_cases(r):
     return r
 
 
-@pytest.mark.parametrize("case", BAD_INPUT, ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", BAD_INPUT, ids=name_of)
 def test_messages_are_equal(r_cases, case):
     with pytest.raises(Exception) as caught:  # noqa: PT011 (the case says which)
         act(case)[0]()

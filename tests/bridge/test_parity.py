@@ -9,6 +9,7 @@ import subprocess
 
 import keras
 import pytest
+from layers import CASES
 
 import layer_api
 from layer_api.arguments import REQUIRED
@@ -63,51 +64,53 @@ def test_a_default_that_differs_would_be_found(r):
 def test_every_public_name_has_its_counterpart(r):
     exported = set(r("getNamespaceExports('layerapi')"))
     # A class is reached by its function; `pipe` is `%>%`; R's packages know their version.
-    classes = {function.layer_class.__name__ for function in generate.LAYERS.values()}
+    classes = {function.layer_class for function in generate.LAYERS.values()}
     of_python = {function.__name__ for function in FUNCTIONS.values()}
-    assert set(layer_api.__all__) == of_python | classes | {"pipe", "__version__"}
+    # A class may have a second name, that of TensorFlow Probability.
+    named = {name for name in layer_api.__all__ if getattr(layer_api, name) in classes}
+    assert classes == {getattr(layer_api, name) for name in named}
+    assert set(layer_api.__all__) == of_python | named | {"pipe", "__version__"}
     of_r = {name for name in exported if not name.startswith("tfd_")}
     assert of_r == set(FUNCTIONS) | {"%>%"}
 
 
-# A value other than the default for every argument, in R and in Python.
-VALUES = {
-    "units": ("7", 7),
-    "activation": ('"relu"', "relu"),
-    "activity_regularizer": ('"l2"', "l2"),
-    "trainable": ("FALSE", False),
-    "kernel_posterior_fn": (
-        'posterior_mean_field_normal(loc_initializer = "zeros")',
-        layer_api.MeanFieldNormal(loc_initializer="zeros"),
-    ),
-    "kernel_posterior_tensor_fn": ('"mean"', "mean"),
-    "kernel_prior_fn": ("default_multivariate_normal_fn", layer_api.default_multivariate_normal_fn),
-    "kernel_divergence_fn": ("divergence_kl_divergence(0.5)", layer_api.KLDivergence(0.5)),
-    "bias_posterior_fn": ('"mean_field_normal"', "mean_field_normal"),
-    "bias_posterior_tensor_fn": ('"mean"', "mean"),
-    "bias_prior_fn": ('"standard_normal"', "standard_normal"),
-    "bias_divergence_fn": ("NULL", None),
-    "seed": ("3", 3),
-    "kl_weight": ("0.1", 0.1),
-    "name": ('"named"', "named"),
-    "dtype": ('"float64"', "float64"),
+# How R writes the values of the table of layers that are more than plain ones.
+IN_R = {
+    keras.regularizers.L2: "keras$regularizers$L2(0.5)",
+    layer_api.MeanFieldNormal: 'posterior_mean_field_normal(loc_initializer = "zeros")',
+    layer_api.StandardNormal: "prior_standard_normal()",
+    layer_api.KLDivergence: "divergence_kl_divergence(weight = 0.25)",
 }
 
 
-def test_there_is_a_value_for_every_argument():
-    names = {name for name, _, _ in python_arguments(layer_api.layer_dense_flipout)}
-    assert names - {"object", "..."} <= set(VALUES)
+def in_r(value):
+    if type(value) in IN_R:
+        return IN_R[type(value)]
+    if isinstance(value, tuple):
+        return f"c({', '.join(map(in_r, value))})"
+    return generate.r_literal(value)
 
 
-@pytest.mark.parametrize("argument", VALUES)
-def test_a_value_given_in_r_arrives(r, argument):
-    in_r, in_python = VALUES[argument]
-    units = "" if argument == "units" else "units = 2, "
-    layer = r(f"layer_dense_flipout({units}{argument} = {in_r})")
-    keras.backend.clear_session()
-    expected = layer_api.layer_dense_flipout(**{"units": 2, argument: in_python})
-    default = layer_api.layer_dense_flipout(units=2).get_config()
-    config, expected = layer.get_config(), expected.get_config()
+ARRIVALS = [
+    (case, name, value)
+    for case in CASES
+    for name, value in {**case.changed, "name": "named", "dtype": "float64"}.items()
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "argument", "value"),
+    ARRIVALS,
+    ids=[f"{case.function.__name__}-{name}" for case, name, _ in ARRIVALS],
+)
+def test_a_value_given_in_r_arrives(r, case, argument, value):
+    given = {**case.required, argument: value}
+    written = ", ".join(f"{name} = {in_r(value)}" for name, value in given.items())
+    layer = r(f"{case.function.__name__}({written})")
+    config, expected, default = (
+        each.get_config()
+        for each in (layer, case.function(**given), case.function(**case.required))
+    )
     for each in (config, expected, default):
         if argument != "name":
             each.pop("name")  # the automatic name counts layers

@@ -5,6 +5,7 @@
 
 import json
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -12,26 +13,55 @@ import numpy as np
 import layer_api
 
 _FOLDER = pathlib.Path(__file__).parents[1] / "cases"
-BAD_INPUT = json.loads((_FOLDER / "bad_input.json").read_text(encoding="utf-8"))
+
+
+def _instances():
+    """Yield every case for every layer it is about, with {function} and the like filled in."""
+    layers, cases = (
+        json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("layers", "bad_input")
+    )
+    for layer in layers:
+        for case in cases:
+            if re.search(case.get("for", ""), layer["function"]):
+                text = json.dumps(case)
+                for name in ("function", "class", "size", "example", "arguments"):
+                    text = text.replace(f"{{{name}}}", layer[name])
+                yield {**json.loads(text), "layer": layer}
+
+
+BAD_INPUT = list(_instances())
+
+
+def name_of(case):
+    return f"{case['layer']['function']}: {case['id']}"
 
 
 def act(case):
     """Do what a case says; the second value tells what must be as it was."""
+    layer = case["layer"]
+    function = getattr(layer_api, layer["function"])
+    required = {layer["size"]: 2, **layer["more"]}
     arguments = {name: special(value) for name, value in case["arguments"].items()}
-    model = keras.Sequential([keras.Input((3,))])
+    arguments = {**layer["more"], **arguments}
+    arguments = {name: value for name, value in arguments.items() if value is not MISSING}
+    model = keras.Sequential([keras.Input(layer["shape"])])
     if case["do"] == "layer":
-        return lambda: layer_api.layer_dense_flipout(**arguments), lambda: None
+        return lambda: function(**arguments), lambda: None
     if case["do"] == "pipe":
-        return lambda: layer_api.pipe(None, layer_api.layer_dense_flipout(units=2)), lambda: None
+        return lambda: layer_api.pipe(None, function(**required)), lambda: None
     if case["do"] == "add":
-        return lambda: layer_api.layer_dense_flipout(model, **arguments), lambda: model.layers
+        return lambda: function(model, **arguments), lambda: model.layers
     if case["do"] == "input":
-        model = keras.Sequential([keras.Input(arguments["shape"])])
-        return lambda: layer_api.layer_dense_flipout(model, units=2), lambda: model.layers
-    layer = layer_api.layer_dense_flipout(units=2)
-    layer.build((None, 3))
-    weights = [np.ones(shape, "float32") for shape in arguments["shapes"]]
-    return lambda: layer.set_weights(weights), lambda: [w.tolist() for w in layer.get_weights()]
+        model = keras.Sequential([keras.Input(case["arguments"]["shape"])])
+        return lambda: function(model, **required), lambda: model.layers
+    made = function(**required)
+    made.build((None, *layer["shape"]))
+    weights = [np.ones(shape, "float32") for shape in case["arguments"]["shapes"]]
+    return lambda: made.set_weights(weights), lambda: [w.tolist() for w in made.get_weights()]
+
+
+MISSING = object()
 
 
 def special(value):
@@ -39,6 +69,8 @@ def special(value):
     if not isinstance(value, dict):
         return value
     kind = value["special"]
+    if kind == "missing":
+        return MISSING
     if kind == "na":
         return float("nan")
     if kind == "function":

@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def fresh_keras():
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(20180312)  # the day Flipout's paper was published; any would do
     yield
     keras.config.set_dtype_policy("float32")

@@ -3,6 +3,7 @@
 A new layer joins by one more row.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,6 +27,13 @@ class Case(NamedTuple):
     undefined: tuple[int | None, ...]
     # Name and shape of every weight, in order, for the first of the shapes.
     weights: list[tuple[str, tuple[int, ...]]]
+    # Arguments of `changed` that exclude another one.
+    alone: tuple[str, ...] = ()
+
+    @property
+    def together(self):
+        """The changed arguments that can be given together."""
+        return {name: value for name, value in self.changed.items() if name not in self.alone}
 
     def make(self, **arguments):
         """Return a layer with the required arguments, a seed, and `arguments`."""
@@ -49,10 +57,12 @@ CHANGED = {
     "kl_weight": 0.5,
 }
 
-CASES = [
-    Case(
-        layer=layer_api.DenseFlipout,
-        function=layer_api.layer_dense_flipout,
+
+def dense(name):
+    """Return the row of a dense layer."""
+    return Case(
+        layer=getattr(layer_api, name),
+        function=getattr(layer_api, f"layer_{snake(name)}"),
         required={"units": 2},
         changed={**CHANGED, "units": 4},
         shapes=[((3,), (2,)), ((5, 3), (5, 2)), ((4, 5, 3), (4, 5, 2))],
@@ -62,5 +72,49 @@ CASES = [
             ("kernel_posterior_untransformed_scale", (3, 2)),
             ("bias_posterior_loc", (2,)),
         ],
-    ),
+    )
+
+
+def conv(name, rank):
+    """Return the row of a convolution in `rank` dimensions."""
+    return Case(
+        layer=getattr(layer_api, name),
+        function=getattr(layer_api, f"layer_{snake(name)}"),
+        required={"filters": 2, "kernel_size": 2},
+        changed={
+            **CHANGED,
+            "filters": 4,
+            "kernel_size": (3,) * rank,
+            "strides": (2,) * rank,
+            "padding": "same",
+            "data_format": "channels_first",
+            "dilation_rate": (2,) * rank,
+        },
+        alone=("dilation_rate",),
+        shapes=[((*[4] * rank, 3), (*[3] * rank, 2))],
+        undefined=(*[4] * rank, None),
+        weights=[
+            ("kernel_posterior_loc", (*[2] * rank, 3, 2)),
+            ("kernel_posterior_untransformed_scale", (*[2] * rank, 3, 2)),
+            ("bias_posterior_loc", (2,)),
+        ],
+    )
+
+
+def snake(name):
+    """Return `conv_1d_flipout` for `Conv1DFlipout`."""
+    words = re.findall(r"[1-3]D|[A-Z][a-z]+", name)
+    return "_".join(words).lower()
+
+
+CASES = [
+    dense("DenseFlipout"),
+    dense("DenseReparameterization"),
+    dense("DenseLocalReparameterization"),
+    conv("Conv1DFlipout", 1),
+    conv("Conv1DReparameterization", 1),
+    conv("Conv2DFlipout", 2),
+    conv("Conv2DReparameterization", 2),
+    conv("Conv3DFlipout", 3),
+    conv("Conv3DReparameterization", 3),
 ]

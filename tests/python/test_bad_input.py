@@ -1,10 +1,10 @@
 """Bad input: the message, and that nothing has changed. R reads the same cases."""
 
 import pytest
-from cases import BAD_INPUT, act
+from cases import BAD_INPUT, act, name_of
 
 
-@pytest.mark.parametrize("case", BAD_INPUT, ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", BAD_INPUT, ids=name_of)
 def test_message_and_state(case):
     action, state = act(case)
     before = state()

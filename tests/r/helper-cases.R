@@ -1,9 +1,33 @@
 # The cases of `tests/cases`: what they do in R, and the values that JSON cannot hold.
 # `tests/python/cases.py` does the same in Python.
 
-bad_input <- jsonlite::fromJSON(
-  file.path("..", "cases", "bad_input.json"),
-  simplifyVector = FALSE
+read_cases <- function(name) {
+  jsonlite::fromJSON(file.path("..", "cases", paste0(name, ".json")), simplifyVector = FALSE)
+}
+
+# A case for a layer, with {function} and the like filled in.
+fill_in <- function(case, layer) {
+  for (name in c("function", "class", "size", "example", "arguments")) {
+    mark <- paste0("{", name, "}")
+    case$message <- gsub(mark, layer[[name]], case$message, fixed = TRUE)
+    if (length(case$arguments)) {
+      names(case$arguments) <- gsub(mark, layer[[name]], names(case$arguments), fixed = TRUE)
+    }
+  }
+  case$layer <- layer
+  case
+}
+
+layers <- read_cases("layers")
+
+# Every case for every layer it is about.
+bad_input <- unlist(
+  lapply(layers, function(layer) {
+    cases <- read_cases("bad_input")
+    is_about <- function(case) grepl(c(case[["for"]], "")[1], layer[["function"]])
+    lapply(Filter(is_about, cases), fill_in, layer)
+  }),
+  recursive = FALSE
 )
 
 keras <- reticulate::import("keras")
@@ -55,26 +79,41 @@ case_function <- function(takes, returns) {
 
 # Do what a case says; `state()` tells what must be as it was.
 prepare <- function(case) {
-  arguments <- lapply(case$arguments, special)
-  model <- new_model()
-  layers <- function() length(model$layers)
-  nothing <- function() NULL
+  layer <- case$layer
+  fun <- get(layer[["function"]], asNamespace("layerapi"))
+  is_given <- function(value) !identical(value, list(special = "missing"))
+  more <- layer$more[setdiff(names(layer$more), names(case$arguments))]
+  arguments <- c(more, lapply(Filter(is_given, case$arguments), special))
+  required <- c(stats::setNames(list(2), layer$size), layer$more)
+  new_model <- function(shape) keras$Sequential(list(keras$Input(shape = shape)))
   switch(case$do,
-    layer = list(act = function() do.call(layer_dense_flipout, arguments), state = nothing),
-    pipe = list(act = function() NULL %>% layer_dense_flipout(units = 2), state = nothing),
-    add = list(
-      act = function() do.call(layer_dense_flipout, c(list(model), arguments)), state = layers
+    layer = list(act = function() do.call(fun, arguments), state = function() NULL),
+    pipe = list(
+      act = function() {
+        call <- as.call(c(as.name("%>%"), list(NULL), as.call(c(fun, required))))
+        eval(call)
+      },
+      state = function() NULL
     ),
+    add = {
+      model <- new_model(layer$shape)
+      list(
+        act = function() do.call(fun, c(list(model), arguments)),
+        state = function() length(model$layers)
+      )
+    },
     input = {
-      shape <- lapply(case$arguments$shape, identity)
-      model <- keras$Sequential(list(keras$Input(shape = shape)))
-      list(act = function() model %>% layer_dense_flipout(units = 2), state = layers)
+      model <- new_model(case$arguments$shape)
+      list(
+        act = function() do.call(fun, c(list(model), required)),
+        state = function() length(model$layers)
+      )
     },
     set_weights = {
-      layer <- layer_dense_flipout(units = 2)
-      layer$build(list(NULL, 3L))
+      made <- do.call(fun, required)
+      made$build(c(list(NULL), layer$shape))
       weights <- lapply(case$arguments$shapes, function(shape) array(1, unlist(shape)))
-      list(act = function() layer$set_weights(weights), state = function() layer$get_weights())
+      list(act = function() made$set_weights(weights), state = function() made$get_weights())
     }
   )
 }

@@ -3,7 +3,7 @@
 for (case in bad_input) {
   local({
     case <- case
-    test_that(paste("bad input:", case$id), {
+    test_that(paste0(case$layer[["function"]], ": ", case$id), {
       prepared <- prepare(case)
       before <- prepared$state()
       error <- expect_error(prepared$act())
