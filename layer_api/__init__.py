@@ -32,6 +32,7 @@ from layer_api.dense import (
 from layer_api.divergences import KLDivergence
 from layer_api.posteriors import Deterministic, MeanFieldNormal, default_mean_field_normal_fn
 from layer_api.priors import StandardNormal, default_multivariate_normal_fn
+from layer_api.variable import VariableLayer, layer_variable
 from layer_api.version import __version__
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "KLDivergence",
     "MeanFieldNormal",
     "StandardNormal",
+    "VariableLayer",
     "__version__",
     "default_mean_field_normal_fn",
     "default_multivariate_normal_fn",
@@ -66,5 +68,6 @@ __all__ = [
     "layer_dense_flipout",
     "layer_dense_local_reparameterization",
     "layer_dense_reparameterization",
+    "layer_variable",
     "pipe",
 ]
