@@ -947,3 +947,58 @@ layer_dense_reparameterization <- function(
 ) {
   call_core("layer_dense_reparameterization")
 }
+
+#' Layer that returns a variable, the same for all inputs
+#'
+#' Use it where the parameters of a model depend on no input, for example as the first layer of a
+#' distribution with trainable parameters: it stands for a function of the inputs that is constant.
+#'
+#' ```
+#' outputs = activation(variable)
+#' ```
+#'
+#' The outputs have the shape of the variable alone, without an axis for the batch.
+#'
+#' @param object What to compose the layer with. A Sequential model: the layer is added to it and
+#'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
+#'   output returned. Missing or `NULL`: the layer is returned.
+#' @param shape Whole number of at least 1, or a list of them, the shape of the variable and of the
+#'   outputs. An empty list stands for a single number.
+#' @param dtype Name of the dtype of the variable, or a dtype policy of Keras. Default `NULL`, that
+#'   of Keras's global policy.
+#' @param activation Activation function: the name of one of Keras's, a function, or `NULL` for
+#'   none. Default `NULL`.
+#' @param initializer Keras initializer of the variable, or its name. Default `"zeros"`.
+#' @param regularizer Keras regularizer of the variable, its name, or `NULL`. Default `NULL`.
+#' @param constraint Keras constraint of the variable, its name, or `NULL`. Default `NULL`.
+#' @param seed Whole number from 0 to 2147483647 that governs the initial values, if the
+#'   initializer draws them. Default `NULL`: Keras's global random state decides, see
+#'   `keras$utils$set_random_seed()`.
+#' @param ... Further arguments of `keras$layers$Layer`, such as `name` or `trainable`.
+#' @return A Keras layer. Called on any tensor, or on nothing, it returns a tensor of the shape
+#'   `shape`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: An argument has a value that it cannot have; the message says what it
+#'   can be.
+#' * `layerapi_TypeError`: An argument has the wrong type, or is not known.
+#' @family variational layers
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(1L))))
+#' model %>% layer_variable(shape = c(3, 2), initializer = "random_normal")
+#' model$output_shape
+#' @export
+layer_variable <- function(
+  object,
+  shape,
+  dtype = NULL,
+  activation = NULL,
+  initializer = "zeros",
+  regularizer = NULL,
+  constraint = NULL,
+  seed = NULL,
+  ...
+) {
+  call_core("layer_variable")
+}
