@@ -1,5 +1,6 @@
 """Variational layers for Keras 3, called the same way from Python and from R."""
 
+from layer_api.autoregressive import AutoregressiveNetwork, layer_autoregressive
 from layer_api.compose import pipe
 from layer_api.conv import (
     Conv1DFlipout,
@@ -36,6 +37,7 @@ from layer_api.variable import VariableLayer, layer_variable
 from layer_api.version import __version__
 
 __all__ = [
+    "AutoregressiveNetwork",
     "Conv1DFlipout",
     "Conv1DReparameterization",
     "Conv2DFlipout",
@@ -59,6 +61,7 @@ __all__ = [
     "__version__",
     "default_mean_field_normal_fn",
     "default_multivariate_normal_fn",
+    "layer_autoregressive",
     "layer_conv_1d_flipout",
     "layer_conv_1d_reparameterization",
     "layer_conv_2d_flipout",

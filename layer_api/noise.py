@@ -12,6 +12,7 @@ import random
 import zlib
 
 import keras
+import numpy as np
 from keras import ops
 
 from layer_api import backend
@@ -67,5 +68,24 @@ def fresh_initializer(initializer, seed, name):
     config = initializer.get_config()
     if config.get("seed", 0) is not None:
         return initializer
-    config["seed"] = zlib.crc32(f"{seed}/{name}".encode()) >> 1
+    config["seed"] = _seed_for(seed, name)
     return type(initializer).from_config(config)
+
+
+def permutation(n, seed, name):
+    """Draw an order of 1, ..., `n`; `name` tells the draws of one layer apart."""
+    return _frozen(seed, name).permutation(n) + 1
+
+
+def integers(low, high, n, seed, name):
+    """Draw `n` whole numbers from `low` to below `high`."""
+    return _frozen(seed, name).randint(low, high, n)
+
+
+def _frozen(seed, name):
+    """Return a generator of which NumPy promises that it draws the same in every version."""
+    return np.random.RandomState(_seed_for(seed, name))
+
+
+def _seed_for(seed, name):
+    return zlib.crc32(f"{seed}/{name}".encode()) >> 1
