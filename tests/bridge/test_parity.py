@@ -104,7 +104,7 @@ ARRIVALS = [
     ids=[f"{case.function.__name__}-{name}" for case, name, _ in ARRIVALS],
 )
 def test_a_value_given_in_r_arrives(r, case, argument, value):
-    given = {**case.required, argument: value}
+    given = {**case.required, **case.beside.get(argument, {}), argument: value}
     written = ", ".join(f"{name} = {in_r(value)}" for name, value in given.items())
     layer = r(f"{case.function.__name__}({written})")
     config, expected, default = (

@@ -24,16 +24,29 @@ class Case(NamedTuple):
     # Shapes of one example, by rank, and those of its output. The first is what most tests use.
     shapes: list[tuple[tuple[int, ...], tuple[int, ...]]]
     # A shape of an example that does not say enough to build the layer.
-    undefined: tuple[int | None, ...]
+    # None if any shape does.
+    undefined: tuple[int | None, ...] | None
     # Name and shape of every weight, in order, for the first of the shapes.
     weights: list[tuple[str, tuple[int, ...]]]
     # Arguments of `changed` that exclude another one.
     alone: tuple[str, ...] = ()
+    # What an argument of `changed` has to be given with.
+    beside: dict[str, dict[str, Any]] = {}
+    # How many elements of the weights a mask holds at zero.
+    held: int = 0
+    # Whether a call draws anew, and adds a divergence.
+    draws: bool = True
+    # Whether the outputs have a row for every row of the inputs.
+    by_row: bool = True
 
     @property
     def together(self):
         """The changed arguments that can be given together."""
         return {name: value for name, value in self.changed.items() if name not in self.alone}
+
+    def output(self, rows, shape):
+        """Return the shape of the outputs for a number of rows."""
+        return (rows, *shape) if self.by_row else shape
 
     def make(self, **arguments):
         """Return a layer with the required arguments, a seed, and `arguments`."""
@@ -101,6 +114,64 @@ def conv(name, rank):
     )
 
 
+# Those of the layers whose weights are no distributions.
+POINTWISE = {"activation": "relu", "seed": 7}
+
+VARIABLE = Case(
+    layer=layer_api.VariableLayer,
+    function=layer_api.layer_variable,
+    required={"shape": (4, 2), "initializer": "random_normal"},
+    changed={
+        **POINTWISE,
+        "shape": (3, 2),
+        "dtype": "float64",
+        "initializer": "ones",
+        "regularizer": keras.regularizers.L2(0.5),
+        "constraint": "non_neg",
+    },
+    shapes=[((3,), (4, 2)), ((5, 3), (4, 2))],
+    undefined=None,
+    weights=[("constant", (4, 2))],
+    draws=False,
+    by_row=False,
+)
+
+AUTOREGRESSIVE = Case(
+    layer=layer_api.AutoregressiveNetwork,
+    function=layer_api.layer_autoregressive,
+    required={"params": 2, "bias_initializer": "random_normal"},
+    changed={
+        **POINTWISE,
+        "params": 3,
+        "event_shape": 3,
+        "conditional": True,
+        "conditional_event_shape": 2,
+        "conditional_input_layers": "first_layer",
+        "hidden_units": (4, 5),
+        "input_order": (2, 1, 3),
+        "hidden_degrees": "random",
+        "use_bias": False,
+        "kernel_initializer": "he_normal",
+        "bias_initializer": "ones",
+        "kernel_regularizer": keras.regularizers.L2(0.5),
+        "bias_regularizer": keras.regularizers.L2(0.5),
+        "kernel_constraint": "non_neg",
+        "bias_constraint": "non_neg",
+        "validate_args": True,
+    },
+    alone=("conditional", "conditional_event_shape"),
+    beside={
+        "conditional": {"conditional_event_shape": 2},
+        "conditional_event_shape": {"conditional": True},
+    },
+    shapes=[((3,), (3, 2)), ((5, 3), (5, 3, 2))],
+    undefined=(None,),
+    weights=[("kernel_0", (3, 6)), ("bias_0", (6,))],
+    held=12,
+    draws=False,
+)
+
+
 def snake(name):
     """Return `conv_1d_flipout` for `Conv1DFlipout`."""
     words = re.findall(r"[1-3]D|[A-Z][a-z]+", name)
@@ -117,4 +188,6 @@ CASES = [
     conv("Conv2DReparameterization", 2),
     conv("Conv3DFlipout", 3),
     conv("Conv3DReparameterization", 3),
+    VARIABLE,
+    AUTOREGRESSIVE,
 ]
