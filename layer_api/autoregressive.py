@@ -249,7 +249,7 @@ class AutoregressiveNetwork(Layer):
         )
 
     def _make_masks(self):
-        """Return the masks of all layers, from the inputs to the outputs; Germain et al., eq. 12."""
+        """Return the masks from the inputs to the outputs; Germain et al., equations 8 and 9."""
         n = self._event_size
         order = {
             "left-to-right": lambda: np.arange(1, n + 1),

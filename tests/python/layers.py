@@ -4,7 +4,8 @@ A new layer joins by one more row.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
@@ -31,7 +32,7 @@ class Case(NamedTuple):
     # Arguments of `changed` that exclude another one.
     alone: tuple[str, ...] = ()
     # What an argument of `changed` has to be given with.
-    beside: dict[str, dict[str, Any]] = {}
+    beside: Mapping[str, dict[str, Any]] = MappingProxyType({})
     # How many elements of the weights a mask holds at zero.
     held: int = 0
     # Whether a call draws anew, and adds a divergence.
