@@ -164,6 +164,7 @@ AUTOREGRESSIVE = Case(
     beside={
         "conditional": {"conditional_event_shape": 2},
         "conditional_event_shape": {"conditional": True},
+        "hidden_degrees": {"seed": 7},
     },
     shapes=[((3,), (3, 2)), ((5, 3), (5, 3, 2))],
     undefined=(None,),
