@@ -95,6 +95,11 @@ plot <- ggplot(grid, aes(times)) +
   scale_fill_manual(NULL, values = c("50% interval" = "#6baed6", "90% interval" = "#c6dbef")) +
   scale_colour_manual(NULL, values = "#08306b") +
   scale_shape_manual(NULL, values = c("held-out data" = 21, "training data" = 16)) +
+  # Without an order, it differs between versions of ggplot2.
+  guides(
+    fill = guide_legend(order = 1), colour = guide_legend(order = 2),
+    shape = guide_legend(order = 3)
+  ) +
   scale_x_continuous(expand = c(0, 0)) +
   labs(
     title = "R: two flipout layers, motorcycle crash data",
