@@ -29,9 +29,16 @@ from layer_api.dense import (
     layer_dense_local_reparameterization,
     layer_dense_reparameterization,
 )
-from layer_api.divergences import KLDivergence
+from layer_api.divergences import KLDivergence, MonteCarloKL
 from layer_api.posteriors import Deterministic, MeanFieldNormal, default_mean_field_normal_fn
-from layer_api.priors import StandardNormal, default_multivariate_normal_fn
+from layer_api.priors import (
+    LaplacePrior,
+    NormalPrior,
+    ScaleMixturePrior,
+    StandardNormal,
+    TrainableNormal,
+    default_multivariate_normal_fn,
+)
 from layer_api.version import __version__
 
 __all__ = [
@@ -52,8 +59,13 @@ __all__ = [
     "DenseReparameterization",
     "Deterministic",
     "KLDivergence",
+    "LaplacePrior",
     "MeanFieldNormal",
+    "MonteCarloKL",
+    "NormalPrior",
+    "ScaleMixturePrior",
     "StandardNormal",
+    "TrainableNormal",
     "__version__",
     "default_mean_field_normal_fn",
     "default_multivariate_normal_fn",

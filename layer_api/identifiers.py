@@ -45,11 +45,10 @@ def get(argument, identifier, named, takes, optional=False):
             return found() if isinstance(found, type) else found
         raise _unknown(argument, identifier, named, takes, optional)
     if isinstance(identifier, dict) and "class_name" in identifier:
-        identifier = keras.saving.deserialize_keras_object(identifier)
+        identifier = deserialize(argument, identifier)
     if isinstance(identifier, type) or not callable(identifier):
         raise _unknown(argument, identifier, named, takes, optional)
-    if not isinstance(identifier, Block):
-        arguments.takes(argument, identifier, takes)
+    arguments.takes(argument, identifier, takes)
     return identifier
 
 
@@ -61,6 +60,27 @@ def _unknown(argument, identifier, named, takes, optional):
     error = ValueError if isinstance(identifier, str) else TypeError
     received = arguments.describe(identifier)
     return arguments.invalid(argument, expected, received, f"{hint} {remedy}".strip(), error)
+
+
+def deserialize(argument, config):
+    """Return what a saved config stands for: registered, or a class or function of Keras's.
+
+    A file may name anything. Nothing else than these is looked up, and no module is imported; what
+    Keras does with a config in safe mode, and did not do in earlier versions, is no matter here.
+    """
+    is_function = config["class_name"] == "function"
+    name = config.get("config" if is_function else "registered_name")
+    found = keras.saving.get_registered_object(name) if isinstance(name, str) else None
+    if is_function and found is not None:
+        return found
+    is_of_keras = f"{config.get('module')}.".startswith("keras.")
+    if found is None and not is_of_keras:
+        raise ValueError(
+            f"`{argument}` cannot be loaded: the file names {name or config['class_name']!r}, which "
+            "is not registered. Import the module, or run the code, that registers it with "
+            "keras.saving.register_keras_serializable(), and load again."
+        )
+    return keras.saving.deserialize_keras_object(config)
 
 
 def serialize(argument, identifier):

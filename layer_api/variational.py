@@ -63,6 +63,8 @@ class VariationalLayer(Layer):
         **kwargs,
     ):
         arguments.only_known(type(self), kwargs)
+        if isinstance(activation, dict) and "class_name" in activation:
+            activation = identifiers.deserialize("activation", activation)
         activation = arguments.activation(activation)
         seed = arguments.seed(seed)
         kl_weight = arguments.weight("kl_weight", kl_weight)
@@ -242,7 +244,7 @@ class VariationalLayer(Layer):
     def _library(self, part, distribution):
         if distribution is None:
             return None
-        return distributions.library(distribution, self._shapes[part])
+        return distributions.library(distribution, self._shapes[part], self.variable_dtype)
 
     def _draw(self, part, distribution, state, stream=None, shape=None):
         """Return the value that `*_posterior_tensor_fn` takes from `distribution`."""
@@ -266,14 +268,14 @@ class VariationalLayer(Layer):
         """Return `kl_weight` times the divergence of the posterior from the prior, a scalar."""
         q, p = self._posterior(part), self._prior(part)
         divergence_fn = getattr(self, f"{part}_divergence_fn")
-        if isinstance(divergence_fn, identifiers.Block) and distributions.has_closed_form(q, p):
-            return self.kl_weight * divergence_fn(q, p)
         # Losses may be read any number of times between two calls: read the state, leave it.
         state = noise.current(self.seed_generator)
         stream = f"divergence_{part}"
+        key = noise.key(state, stream)
+        if hasattr(divergence_fn, "between"):
+            return self.kl_weight * divergence_fn.between(q, p, self._shapes[part], key)
         sample = self._draw(part, q, state, stream)
         q, p = self._library(part, q), self._library(part, p)
-        key = noise.key(state, stream)
         divergence = divergence_fn(backend.seeded(q, key), p, sample)
         return self.kl_weight * ops.sum(ops.convert_to_tensor(divergence))
 
