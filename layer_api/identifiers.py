@@ -80,6 +80,8 @@ def deserialize(argument, config):
             "is not registered. Import the module, or run the code, that registers it with "
             "keras.saving.register_keras_serializable(), and load again."
         )
+    if isinstance(found, type) and not hasattr(found, "from_config"):  # which Keras insists on
+        return found(**config["config"])
     return keras.saving.deserialize_keras_object(config)
 
 

@@ -36,6 +36,22 @@ class VariationalLayer(Layer):
     that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
     whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
     pass `kl_weight=1/n`, where `n` is the number of training examples.
+
+    A posterior, prior or divergence of your own is a function, or an object of a class with
+    `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+    that shall be saved, register it, and have the same lines run wherever the model is loaded:
+
+        @keras.saving.register_keras_serializable("my_package")
+        class Narrow:
+            def __init__(self, scale):
+                self.scale = scale
+
+            def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+                normal = layer_api.NormalPrior(scale=self.scale)
+                return normal(dtype, shape, name, trainable, add_variable_fn)
+
+            def get_config(self):
+                return {"scale": self.scale}
     """
 
     RAISES = """
@@ -82,6 +98,8 @@ class VariationalLayer(Layer):
             "bias_divergence_fn": bias_divergence_fn,
         }
         meant = {name: _meaning(name, identifier) for name, identifier in given.items()}
+        # The config of a file has served its turn: a layer that is loaded prints as any other.
+        given = {name: meant[name] if isinstance(v, dict) else v for name, v in given.items()}
 
         super().__init__(activity_regularizer=activity_regularizer, trainable=trainable, **kwargs)
         self.activation = activation

@@ -20,6 +20,28 @@
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' @@keras.saving.register_keras_serializable("my_package")
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
@@ -132,6 +154,28 @@ layer_conv_1d_flipout <- function(
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' @@keras.saving.register_keras_serializable("my_package")
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
@@ -242,6 +286,28 @@ layer_conv_1d_reparameterization <- function(
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' @@keras.saving.register_keras_serializable("my_package")
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -355,6 +421,28 @@ layer_conv_2d_flipout <- function(
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' @@keras.saving.register_keras_serializable("my_package")
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
@@ -465,6 +553,28 @@ layer_conv_2d_reparameterization <- function(
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' @@keras.saving.register_keras_serializable("my_package")
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -578,6 +688,28 @@ layer_conv_3d_flipout <- function(
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' @@keras.saving.register_keras_serializable("my_package")
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
@@ -676,7 +808,7 @@ layer_conv_3d_reparameterization <- function(
 #'
 #' ```
 #' kernel, bias ~ posterior
-#' outputs = activation(inputs @ kernel + bias)
+#' outputs = activation(inputs @@ kernel + bias)
 #' ```
 #'
 #' Flipout (Wen et al. 2018) gives every example of a batch its own, nearly independent
@@ -688,6 +820,28 @@ layer_conv_3d_reparameterization <- function(
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' @@keras.saving.register_keras_serializable("my_package")
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -768,7 +922,7 @@ layer_dense_flipout <- function(
 #'
 #' ```
 #' kernel, bias ~ posterior
-#' outputs = activation(inputs @ kernel + bias)
+#' outputs = activation(inputs @@ kernel + bias)
 #' ```
 #'
 #' The local reparameterization draws the outputs instead of the kernel, from the distribution that
@@ -782,6 +936,28 @@ layer_dense_flipout <- function(
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' @@keras.saving.register_keras_serializable("my_package")
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -862,7 +1038,7 @@ layer_dense_local_reparameterization <- function(
 #'
 #' ```
 #' kernel, bias ~ posterior
-#' outputs = activation(inputs @ kernel + bias)
+#' outputs = activation(inputs @@ kernel + bias)
 #' ```
 #'
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
@@ -875,6 +1051,28 @@ layer_dense_local_reparameterization <- function(
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' @@keras.saving.register_keras_serializable("my_package")
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
