@@ -63,18 +63,17 @@ def _unknown(argument, identifier, named, takes, optional):
 
 
 def deserialize(argument, config):
-    """Return what a saved config stands for: registered, or a class or function of Keras's.
+    """Return what a saved config stands for: what is registered or, for an activation, a Keras layer.
 
-    A file may name anything. Nothing else than these is looked up, and no module is imported; what
-    Keras does with a config in safe mode, and did not do in earlier versions, is no matter here.
+    A file may name anything. Nothing else than these is looked up, whatever a version of Keras does
+    with other names, so that loading a file neither imports a module nor finds `os.system`.
     """
     is_function = config["class_name"] == "function"
     name = config.get("config" if is_function else "registered_name")
     found = keras.saving.get_registered_object(name) if isinstance(name, str) else None
     if is_function and found is not None:
         return found
-    is_of_keras = f"{config.get('module')}.".startswith("keras.")
-    if found is None and not is_of_keras:
+    if found is None and (is_function or not _is_layer(argument, config.get("module"))):
         raise ValueError(
             f"`{argument}` cannot be loaded: the file names {name or config['class_name']!r}, which "
             "is not registered. Import the module, or run the code, that registers it with "
@@ -91,7 +90,8 @@ def serialize(argument, identifier):
         return identifier
     owner = identifier if hasattr(identifier, "__name__") else type(identifier)
     registered = keras.saving.get_registered_object(keras.saving.get_registered_name(owner))
-    if registered is not owner and not owner.__module__.startswith("keras."):
+    is_layer = isinstance(owner, type) and _is_layer(argument, owner.__module__)
+    if registered is not owner and not is_layer:
         raise ValueError(
             f"`{argument}` cannot be saved: it is {arguments.describe(identifier)} that Keras does "
             "not know by name, so no other session could load it. Register it with "
@@ -99,3 +99,8 @@ def serialize(argument, identifier):
             "'mean_field_normal' or a config object such as MeanFieldNormal()."
         )
     return keras.saving.serialize_keras_object(identifier)
+
+
+def _is_layer(argument, module):
+    """Tell whether a class of `module` is a layer of Keras's where one may be: an activation."""
+    return argument == "activation" and f"{module}.".startswith(("keras.layers.", "keras.src.layers."))

@@ -41,7 +41,6 @@ class VariationalLayer(Layer):
     `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
     that shall be saved, register it, and have the same lines run wherever the model is loaded:
 
-        @keras.saving.register_keras_serializable("my_package")
         class Narrow:
             def __init__(self, scale):
                 self.scale = scale
@@ -52,6 +51,8 @@ class VariationalLayer(Layer):
 
             def get_config(self):
                 return {"scale": self.scale}
+
+        keras.saving.register_keras_serializable("my_package")(Narrow)
     """
 
     RAISES = """
@@ -344,5 +345,6 @@ def _by_name(activation):
     known = getattr(keras.activations, name or "", None)
     if activation is keras.activations.linear:
         return None
-    # `tf.nn.relu` is not `keras.activations.relu`, but Keras saves the one as the other, too.
-    return name if activation is known or (known and backend.owns(activation)) else activation
+    # `tf.nn.relu` and `keras.ops.relu` are not `keras.activations.relu`, but Keras saves them so.
+    is_the_same = activation is known or activation.__module__.startswith("keras.")
+    return name if known and (is_the_same or backend.owns(activation)) else activation

@@ -95,8 +95,7 @@ def documentation(name, function, family):
     for paragraph in paragraphs:
         indented = paragraph.startswith("    ")
         lines += [
-            f"```\n{textwrap.dedent(paragraph).replace('@', '@@')}\n```" if indented
-            else wrap("", paragraph),
+            f"```\n{textwrap.dedent(paragraph)}\n```" if indented else wrap("", paragraph),
             "",
         ]
     for argument, text in entries(parts.get("Args", "")).items():
