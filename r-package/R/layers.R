@@ -25,7 +25,6 @@
 #' that shall be saved, register it, and have the same lines run wherever the model is loaded:
 #'
 #' ```
-#' @@keras.saving.register_keras_serializable("my_package")
 #' class Narrow:
 #'     def __init__(self, scale):
 #'         self.scale = scale
@@ -40,6 +39,10 @@
 #' ```
 #' def get_config(self):
 #'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
 #' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
@@ -159,7 +162,6 @@ layer_conv_1d_flipout <- function(
 #' that shall be saved, register it, and have the same lines run wherever the model is loaded:
 #'
 #' ```
-#' @@keras.saving.register_keras_serializable("my_package")
 #' class Narrow:
 #'     def __init__(self, scale):
 #'         self.scale = scale
@@ -174,6 +176,10 @@ layer_conv_1d_flipout <- function(
 #' ```
 #' def get_config(self):
 #'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
 #' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
@@ -292,7 +298,6 @@ layer_conv_1d_reparameterization <- function(
 #' that shall be saved, register it, and have the same lines run wherever the model is loaded:
 #'
 #' ```
-#' @@keras.saving.register_keras_serializable("my_package")
 #' class Narrow:
 #'     def __init__(self, scale):
 #'         self.scale = scale
@@ -307,6 +312,10 @@ layer_conv_1d_reparameterization <- function(
 #' ```
 #' def get_config(self):
 #'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
 #' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
@@ -426,7 +435,6 @@ layer_conv_2d_flipout <- function(
 #' that shall be saved, register it, and have the same lines run wherever the model is loaded:
 #'
 #' ```
-#' @@keras.saving.register_keras_serializable("my_package")
 #' class Narrow:
 #'     def __init__(self, scale):
 #'         self.scale = scale
@@ -441,6 +449,10 @@ layer_conv_2d_flipout <- function(
 #' ```
 #' def get_config(self):
 #'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
 #' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
@@ -559,7 +571,6 @@ layer_conv_2d_reparameterization <- function(
 #' that shall be saved, register it, and have the same lines run wherever the model is loaded:
 #'
 #' ```
-#' @@keras.saving.register_keras_serializable("my_package")
 #' class Narrow:
 #'     def __init__(self, scale):
 #'         self.scale = scale
@@ -574,6 +585,10 @@ layer_conv_2d_reparameterization <- function(
 #' ```
 #' def get_config(self):
 #'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
 #' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
@@ -693,7 +708,6 @@ layer_conv_3d_flipout <- function(
 #' that shall be saved, register it, and have the same lines run wherever the model is loaded:
 #'
 #' ```
-#' @@keras.saving.register_keras_serializable("my_package")
 #' class Narrow:
 #'     def __init__(self, scale):
 #'         self.scale = scale
@@ -708,6 +722,10 @@ layer_conv_3d_flipout <- function(
 #' ```
 #' def get_config(self):
 #'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
 #' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
@@ -808,7 +826,7 @@ layer_conv_3d_reparameterization <- function(
 #'
 #' ```
 #' kernel, bias ~ posterior
-#' outputs = activation(inputs @@ kernel + bias)
+#' outputs = activation(inputs @ kernel + bias)
 #' ```
 #'
 #' Flipout (Wen et al. 2018) gives every example of a batch its own, nearly independent
@@ -826,7 +844,6 @@ layer_conv_3d_reparameterization <- function(
 #' that shall be saved, register it, and have the same lines run wherever the model is loaded:
 #'
 #' ```
-#' @@keras.saving.register_keras_serializable("my_package")
 #' class Narrow:
 #'     def __init__(self, scale):
 #'         self.scale = scale
@@ -841,6 +858,10 @@ layer_conv_3d_reparameterization <- function(
 #' ```
 #' def get_config(self):
 #'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
 #' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
@@ -922,7 +943,7 @@ layer_dense_flipout <- function(
 #'
 #' ```
 #' kernel, bias ~ posterior
-#' outputs = activation(inputs @@ kernel + bias)
+#' outputs = activation(inputs @ kernel + bias)
 #' ```
 #'
 #' The local reparameterization draws the outputs instead of the kernel, from the distribution that
@@ -942,7 +963,6 @@ layer_dense_flipout <- function(
 #' that shall be saved, register it, and have the same lines run wherever the model is loaded:
 #'
 #' ```
-#' @@keras.saving.register_keras_serializable("my_package")
 #' class Narrow:
 #'     def __init__(self, scale):
 #'         self.scale = scale
@@ -957,6 +977,10 @@ layer_dense_flipout <- function(
 #' ```
 #' def get_config(self):
 #'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
 #' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
@@ -1038,7 +1062,7 @@ layer_dense_local_reparameterization <- function(
 #'
 #' ```
 #' kernel, bias ~ posterior
-#' outputs = activation(inputs @@ kernel + bias)
+#' outputs = activation(inputs @ kernel + bias)
 #' ```
 #'
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
@@ -1057,7 +1081,6 @@ layer_dense_local_reparameterization <- function(
 #' that shall be saved, register it, and have the same lines run wherever the model is loaded:
 #'
 #' ```
-#' @@keras.saving.register_keras_serializable("my_package")
 #' class Narrow:
 #'     def __init__(self, scale):
 #'         self.scale = scale
@@ -1072,6 +1095,10 @@ layer_dense_local_reparameterization <- function(
 #' ```
 #' def get_config(self):
 #'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
 #' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
