@@ -103,4 +103,6 @@ def serialize(argument, identifier):
 
 def _is_layer(argument, module):
     """Tell whether a class of `module` is a layer of Keras's where one may be: an activation."""
-    return argument == "activation" and f"{module}.".startswith(("keras.layers.", "keras.src.layers."))
+    return argument == "activation" and f"{module}.".startswith(
+        ("keras.layers.", "keras.src.layers.")
+    )
