@@ -63,7 +63,7 @@ def _unknown(argument, identifier, named, takes, optional):
 
 
 def deserialize(argument, config):
-    """Return what a saved config stands for: what is registered or, for an activation, a Keras layer.
+    """Return what a saved config stands for: what is registered or, as activation, a Keras layer.
 
     A file may name anything. Nothing else than these is looked up, whatever a version of Keras does
     with other names, so that loading a file neither imports a module nor finds `os.system`.
@@ -74,9 +74,10 @@ def deserialize(argument, config):
     if is_function and found is not None:
         return found
     if found is None and (is_function or not _is_layer(argument, config.get("module"))):
+        unknown = name or config["class_name"]
         raise ValueError(
-            f"`{argument}` cannot be loaded: the file names {name or config['class_name']!r}, which "
-            "is not registered. Import the module, or run the code, that registers it with "
+            f"`{argument}` cannot be loaded: the file names {unknown!r}, which is not registered. "
+            "Import the module, or run the code, that registers it with "
             "keras.saving.register_keras_serializable(), and load again."
         )
     if isinstance(found, type) and not hasattr(found, "from_config"):  # which Keras insists on

@@ -1,5 +1,7 @@
 """Posteriors: what the distribution of a kernel or of a bias is, and how it starts."""
 
+from typing import ClassVar
+
 import keras
 import ml_dtypes
 from keras import ops
@@ -14,7 +16,7 @@ class _Parametrized(identifiers.Block):
     """A posterior given by trainable variables, each with initializer, regularizer, constraint."""
 
     # The initializers where none are given, as configs: each block makes its own.
-    _START = {
+    _START: ClassVar = {
         "loc": {"class_name": "RandomNormal", "config": {"stddev": 0.1}},
         "untransformed_scale": {
             "class_name": "RandomNormal",

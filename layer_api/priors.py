@@ -1,6 +1,7 @@
 """Priors: what is believed of a kernel or of a bias before there are data."""
 
 import math
+from typing import ClassVar
 
 import keras
 
@@ -209,7 +210,7 @@ class TrainableNormal(posteriors.MeanFieldNormal):
     ```
     """
 
-    _START = {
+    _START: ClassVar = {
         "loc": {"class_name": "Zeros", "config": {}},
         # softplus(log(e - 1)) = 1
         "untransformed_scale": {
