@@ -30,9 +30,16 @@ from layer_api.dense import (
     layer_dense_local_reparameterization,
     layer_dense_reparameterization,
 )
-from layer_api.divergences import KLDivergence
+from layer_api.divergences import KLDivergence, MonteCarloKL
 from layer_api.posteriors import Deterministic, MeanFieldNormal, default_mean_field_normal_fn
-from layer_api.priors import StandardNormal, default_multivariate_normal_fn
+from layer_api.priors import (
+    LaplacePrior,
+    NormalPrior,
+    ScaleMixturePrior,
+    StandardNormal,
+    TrainableNormal,
+    default_multivariate_normal_fn,
+)
 from layer_api.variable import VariableLayer, layer_variable
 from layer_api.version import __version__
 
@@ -55,8 +62,13 @@ __all__ = [
     "DenseReparameterization",
     "Deterministic",
     "KLDivergence",
+    "LaplacePrior",
     "MeanFieldNormal",
+    "MonteCarloKL",
+    "NormalPrior",
+    "ScaleMixturePrior",
     "StandardNormal",
+    "TrainableNormal",
     "VariableLayer",
     "__version__",
     "default_mean_field_normal_fn",

@@ -7,6 +7,7 @@ import operator
 from typing import Any
 
 import keras
+import ml_dtypes
 
 
 class _Required:
@@ -136,8 +137,7 @@ def seed(value):
 
 def weight(argument, value):
     """Return `value` as a float that is finite and not negative."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not 0 <= value < float("inf"):
+    if not _is_real(value) or not 0 <= value < float("inf"):
         raise invalid(
             argument,
             "a finite number of at least 0",
@@ -145,6 +145,35 @@ def weight(argument, value):
             f"For training in batches pass {argument}=1/n, with n the number of training rows.",
         )
     return float(value)
+
+
+def number(argument, value):
+    """Return `value` as a float that is finite."""
+    if not _is_real(value) or not abs(value) < float("inf"):
+        remedy = f"Pass, for example, {argument}=0.0."
+        raise invalid(argument, "a finite number", describe(value), remedy)
+    return float(value)
+
+
+def scale(argument, value):
+    """Return `value` as a float that is positive, and that float32 can hold."""
+    limits = ml_dtypes.finfo("float32")
+    if not _is_real(value) or not float(limits.tiny) <= value <= float(limits.max):
+        remedy = f"Pass, for example, {argument}=1.0."
+        raise invalid(argument, "a finite number above 0", describe(value), remedy)
+    return float(value)
+
+
+def probability(argument, value):
+    """Return `value` as a float from 0 to 1."""
+    if not _is_real(value) or not 0 <= value <= 1:
+        remedy = f"Pass, for example, {argument}=0.5."
+        raise invalid(argument, "a number from 0 to 1", describe(value), remedy)
+    return float(value)
+
+
+def _is_real(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def flag(argument, value):

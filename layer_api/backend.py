@@ -94,6 +94,35 @@ def deterministic_distribution(loc):
     return tfd.Independent(deterministic, reinterpreted_batch_ndims=deterministic.batch_shape.rank)
 
 
+def laplace_distribution(loc, scale):
+    """Return independent Laplace distributions as one distribution over all elements."""
+    tfd = _tfd()
+    laplace = tfd.Laplace(loc, scale)
+    return tfd.Independent(laplace, reinterpreted_batch_ndims=laplace.batch_shape.rank)
+
+
+def normal_mixture_distribution(weights, loc, scales):
+    """Return independent mixtures of two normals as one distribution over all elements.
+
+    Args:
+        weights: tuple of two floats, the probabilities of the normals.
+        loc: tensor, the means: both normals have the same.
+        scales: tuple of two floats, the standard deviations.
+    """
+    tfd = _tfd()
+    ones = tf.ones_like(loc)[..., None]
+    mixture = tfd.MixtureSameFamily(
+        tfd.Categorical(probs=ones * tf.constant(weights, loc.dtype), dtype="int32"),
+        tfd.Normal(loc[..., None], ones * tf.constant(scales, loc.dtype)),
+    )
+    return tfd.Independent(mixture, reinterpreted_batch_ndims=mixture.batch_shape.rank)
+
+
+def log_prob(distribution, value):
+    """Return the logarithm of the density of one of the library's distributions at `value`."""
+    return distribution.log_prob(tf.cast(value, distribution.dtype))
+
+
 def _base(distribution):
     tfd = _loaded_tfd()
     while tfd is not None and isinstance(distribution, tfd.Independent):

@@ -1,8 +1,8 @@
-"""The two distributions that the package computes with itself.
+"""The distributions that the package computes with itself.
 
-A named posterior or prior is one of these two small tuples, so that the default layers need
-no probability library, neither to load nor to run. Whatever else a user brings is a distribution
-of the backend's own library, and `library` turns these two into such ones when a user's function,
+A named posterior or prior is one of these small tuples, so that layers of named blocks need no
+probability library, neither to load nor to run. Whatever else a user brings is a distribution of
+the backend's own library, and `library` turns these tuples into such ones when a user's function,
 or a user who looks at `layer.kernel_posterior`, wants to see them.
 """
 
@@ -28,6 +28,20 @@ class Deterministic(NamedTuple):
     loc: Any
 
 
+class Laplace(NamedTuple):
+    """Independent Laplace distributions with the parameters `loc` and `scale`, numbers."""
+
+    loc: float
+    scale: float
+
+
+class NormalMixture(NamedTuple):
+    """Independent mixtures of two normals with mean 0, the wider one first."""
+
+    weights: tuple[float, float]
+    scales: tuple[float, float]
+
+
 def known(distribution):
     """Return a library's independent normal or point mass as one of ours, anything else as is."""
     if isinstance(distribution, (Normal, Deterministic)):
@@ -39,13 +53,25 @@ def known(distribution):
     return distribution
 
 
-def library(distribution, shape):
-    """Return the distribution of the backend's library that is equal to `distribution`."""
+def library(distribution, shape, dtype=None):
+    """Return the distribution of the backend's library that is equal to `distribution`.
+
+    `dtype` is that of parameters which are plain numbers.
+    """
+
+    def everywhere(value):
+        dtype_of_numbers = None if hasattr(value, "dtype") else dtype
+        return ops.broadcast_to(ops.convert_to_tensor(value, dtype_of_numbers), shape)
+
     if isinstance(distribution, Normal):
-        loc = ops.broadcast_to(distribution.loc, shape)
-        return backend.normal_distribution(loc, distribution.scale)
+        return backend.normal_distribution(everywhere(distribution.loc), distribution.scale)
     if isinstance(distribution, Deterministic):
         return backend.deterministic_distribution(distribution.loc)
+    if isinstance(distribution, Laplace):
+        return backend.laplace_distribution(everywhere(distribution.loc), distribution.scale)
+    if isinstance(distribution, NormalMixture):
+        weights, scales = distribution
+        return backend.normal_mixture_distribution(weights, everywhere(0.0), scales)
     return distribution
 
 
@@ -64,14 +90,78 @@ def kl_divergence(q, p):
     Point mass from normal: the density of the point mass is left out, as for a point estimate,
     which makes it -sum(log p(q.loc)), the penalty of a maximum a posteriori estimate.
     """
-    # A sum over a kernel in float16 would overflow, or lose its small terms.
-    dtype = keras.backend.result_type(q.loc.dtype, "float32")
+    dtype = _sum_dtype(q.loc)
     loc, p_loc, p_scale = (ops.convert_to_tensor(x, dtype) for x in (q.loc, p.loc, p.scale))
     d = (loc - p_loc) / p_scale
     if isinstance(q, Deterministic):
         return ops.sum(0.5 * ops.square(d) + ops.log(p_scale) + 0.5 * math.log(2 * math.pi))
     r = ops.convert_to_tensor(q.scale, dtype) / p_scale
     return ops.sum(0.5 * (ops.square(r) + ops.square(d) - 1.0) - ops.log(r))
+
+
+def estimated_kl_divergence(q, p, shape, key, n_samples):
+    """Return the mean of log q(w) - log p(w) over draws w from q, summed over the elements.
+
+    Its expectation is KL(q || p). A normal's own density at its draw w = loc + scale * e is taken
+    from e: (w - loc) / scale would be mostly rounding where the scale is small.
+    """
+    if isinstance(q, Normal):
+        dtype = _sum_dtype(q.loc)
+        loc, scale = ops.cast(q.loc, dtype), ops.cast(q.scale, dtype)
+        e = noise.normal((n_samples, *shape), key, dtype)
+        w = loc + scale * e
+        log_q = _log_normal(e, ops.broadcast_to(scale, ops.shape(e)))
+    elif isinstance(q, Deterministic):  # one draw is as good as many, and its density is left out
+        n_samples = 1
+        w = ops.cast(q.loc, _sum_dtype(q.loc))[None]
+        log_q = ops.zeros_like(w)
+    else:
+        w = backend.seeded(q, key).sample(n_samples)
+        log_q = backend.log_prob(q, w)
+    return (_sum(log_q) - _sum(log_prob(p, w))) / n_samples
+
+
+def log_prob(distribution, value):
+    """Return the logarithm of the density at `value`; ours in the dtype of `value`."""
+    if isinstance(distribution, Normal):
+        loc, scale = (ops.cast(x, value.dtype) for x in distribution)
+        return _log_normal((value - loc) / scale, scale)
+    if isinstance(distribution, Laplace):
+        loc, scale = distribution
+        return -ops.abs(value - loc) / scale - math.log(2 * scale)
+    if isinstance(distribution, NormalMixture):
+        return _log_mixture(distribution, value)
+    return backend.log_prob(library(distribution, value.shape[1:]), value)
+
+
+def _log_normal(z, scale):
+    return -0.5 * ops.square(z) - ops.log(scale) - 0.5 * math.log(2 * math.pi)
+
+
+def _log_mixture(mixture, value):
+    """Return log(a + b) = log a + softplus(log b - log a), a the term of the wider normal.
+
+        log b - log a = c - k * value^2,    k >= 0
+
+    so b vanishes far out. Beyond `far`, where it has done so in any dtype, it is taken as it is
+    there: else the gradient would be 0 * infinity for very large values.
+    """
+    (a_weight, b_weight), (a_scale, b_scale) = mixture
+    c = math.log(b_weight / a_weight) - math.log(b_scale / a_scale)
+    k = (1 / b_scale**2 - 1 / a_scale**2) / 2
+    far = math.sqrt((abs(c) + 1e3) / k) if k > 0 else 1.0
+    log_a = _log_normal(value / a_scale, ops.cast(a_scale, value.dtype)) + math.log(a_weight)
+    near = ops.clip(value, -far, far)
+    return log_a + ops.softplus(c - k * ops.square(near))
+
+
+def _sum_dtype(x):
+    """Return the dtype for a sum over a kernel: float16 would overflow, or lose small terms."""
+    return keras.backend.result_type(x.dtype, "float32")
+
+
+def _sum(x):
+    return ops.sum(ops.cast(x, _sum_dtype(x)))
 
 
 def draw(distribution, shape, key):

@@ -14,8 +14,9 @@ class KLDivergence(identifiers.Block):
     """Kullback-Leibler divergence of the posterior from the prior.
 
     It is what the evidence lower bound subtracts from the expected log-likelihood. The closed form
-    is used where one is known; where none is, the estimate `log q(w) - log p(w)` at the value `w`
-    drawn from the posterior, whose expectation is the divergence.
+    is used where one is known; where none is, as for `LaplacePrior`, the estimate
+    `log q(w) - log p(w)` at one value `w` drawn from the posterior, whose expectation is the
+    divergence. `MonteCarloKL` draws more of them.
 
     Args:
         weight: Float of at least 0, the factor on the divergence, beside the layer's `kl_weight`.
@@ -45,20 +46,88 @@ class KLDivergence(identifiers.Block):
 
     def __call__(self, q, p, sample=None):
         """Return the divergence of `q` from `p`, a scalar; `sample` is a value drawn from `q`."""
-        q, p = distributions.known(q), distributions.known(p)
+        ours = distributions.known(q), distributions.known(p)
+        if distributions.has_closed_form(*ours):
+            return self.weight * distributions.kl_divergence(*ours)
+        try:
+            return self.weight * ops.sum(backend.kl_divergence(q, p))
+        except NotImplementedError:  # the library knows no closed form for this pair
+            return MonteCarloKL(weight=self.weight)(q, p, sample)
+
+    def between(self, q, p, shape, key):
+        """Return the divergence for tensors of one shape; draw under `key` where it must."""
         if distributions.has_closed_form(q, p):
             return self.weight * distributions.kl_divergence(q, p)
-        shape = None if sample is None else ops.shape(sample)
-        q, p = (distributions.library(d, shape) for d in (q, p))
-        try:
-            divergence = backend.kl_divergence(q, p)
-        except NotImplementedError:  # the library knows no closed form for this pair
-            divergence = q.log_prob(sample) - p.log_prob(sample)
-        return self.weight * ops.sum(divergence)
+        if backend.is_distribution(q) and backend.is_distribution(p):
+            try:
+                return self.weight * ops.sum(backend.kl_divergence(q, p))
+            except NotImplementedError:  # the library knows no closed form for this pair
+                pass
+        return MonteCarloKL(weight=self.weight).between(q, p, shape, key)
 
     def get_config(self):
         """Return the arguments that make an equal block."""
         return {"weight": self.weight}
 
 
-NAMED = {"kl_divergence": KLDivergence}
+@keras.saving.register_keras_serializable("layer_api")
+class MonteCarloKL(identifiers.Block):
+    """Kullback-Leibler divergence of the posterior from the prior, estimated from draws.
+
+    The mean of `log q(w) - log p(w)` over values `w` drawn from the posterior: its expectation is
+    the divergence, and its variance falls like `1 / n_samples`. Use it where no closed form is
+    known and one draw, as `KLDivergence` takes, makes the loss too noisy. The draws are governed
+    by the layer's `seed`.
+
+    Args:
+        n_samples: Whole number of at least 1, how many values are drawn. Default `1`.
+        weight: Float of at least 0, the factor on the divergence, beside the layer's `kl_weight`.
+            Default `1.0`.
+
+    Returns:
+        A config object for the arguments `kernel_divergence_fn` and `bias_divergence_fn`.
+
+    Raises:
+        ValueError: `n_samples` is not a whole number of at least 1, or `weight` is negative,
+            infinite or not a number.
+
+    Example:
+
+    ```python
+    layer = layer_api.layer_dense_flipout(
+        units=10,
+        kernel_prior_fn=layer_api.LaplacePrior(),
+        kernel_divergence_fn=layer_api.MonteCarloKL(n_samples=5),
+    )
+    ```
+
+    References:
+        Blundell et al. (2015), Weight Uncertainty in Neural Networks, equation 2.
+        <https://arxiv.org/abs/1505.05424>
+    """
+
+    def __init__(self, n_samples=1, weight=1.0):
+        remedy = "Pass, for example, n_samples=5."
+        self.n_samples = arguments.whole_number("n_samples", n_samples, 1, remedy)
+        self.weight = arguments.weight("weight", weight)
+
+    def __call__(self, q, p, sample=None):
+        """Return the estimate for the library's distributions; `sample` may be the only draw."""
+        if sample is None or self.n_samples > 1:
+            draws = q.sample(self.n_samples)
+        else:
+            draws = ops.convert_to_tensor(sample)[None]
+        total = ops.sum(backend.log_prob(q, draws)) - ops.sum(backend.log_prob(p, draws))
+        return self.weight * total / self.n_samples
+
+    def between(self, q, p, shape, key):
+        """Return the estimate for tensors of one shape, with draws under `key`."""
+        estimate = distributions.estimated_kl_divergence(q, p, shape, key, self.n_samples)
+        return self.weight * estimate
+
+    def get_config(self):
+        """Return the arguments that make an equal block."""
+        return {"n_samples": self.n_samples, "weight": self.weight}
+
+
+NAMED = {"kl_divergence": KLDivergence, "monte_carlo": MonteCarloKL}

@@ -45,11 +45,10 @@ def get(argument, identifier, named, takes, optional=False):
             return found() if isinstance(found, type) else found
         raise _unknown(argument, identifier, named, takes, optional)
     if isinstance(identifier, dict) and "class_name" in identifier:
-        identifier = keras.saving.deserialize_keras_object(identifier)
+        identifier = deserialize(argument, identifier)
     if isinstance(identifier, type) or not callable(identifier):
         raise _unknown(argument, identifier, named, takes, optional)
-    if not isinstance(identifier, Block):
-        arguments.takes(argument, identifier, takes)
+    arguments.takes(argument, identifier, takes)
     return identifier
 
 
@@ -63,18 +62,43 @@ def _unknown(argument, identifier, named, takes, optional):
     return arguments.invalid(argument, expected, received, f"{hint} {remedy}".strip(), error)
 
 
+def deserialize(argument, config):
+    """Return what a saved config stands for: what is registered or, where it fits, Keras's own.
+
+    A file may name anything. Nothing else than these is looked up, whatever a version of Keras does
+    with other names, so that loading a file neither imports a module nor finds `os.system`.
+    """
+    is_function = config["class_name"] == "function"
+    name = config.get("config" if is_function else "registered_name")
+    found = keras.saving.get_registered_object(name) if isinstance(name, str) else None
+    if is_function and found is not None:
+        return found
+    if found is None and (is_function or not _is_of_keras(argument, config.get("module"))):
+        unknown = name or config["class_name"]
+        raise ValueError(
+            f"`{argument}` cannot be loaded: the file names {unknown!r}, which is not registered. "
+            "Import the module, or run the code, that registers it with "
+            "keras.saving.register_keras_serializable(), and load again."
+        )
+    if isinstance(found, type) and not hasattr(found, "from_config"):  # which Keras insists on
+        return found(**config["config"])
+    return keras.saving.deserialize_keras_object(config)
+
+
 def serialize(argument, identifier):
     """Return what a saved model holds for `identifier`; refuse what could not be loaded again."""
     if identifier is None or isinstance(identifier, (str, dict)):
         return identifier
     owner = identifier if hasattr(identifier, "__name__") else type(identifier)
     registered = keras.saving.get_registered_object(keras.saving.get_registered_name(owner))
-    if registered is not owner and not owner.__module__.startswith("keras."):
+    is_of_keras = isinstance(owner, type) and _is_of_keras(argument, owner.__module__)
+    if registered is not owner and not is_of_keras:
+        block = "'mean_field_normal' or a config object such as MeanFieldNormal()"
+        example = block if argument.endswith("_fn") else "Keras gives its own"
         raise ValueError(
             f"`{argument}` cannot be saved: it is {arguments.describe(identifier)} that Keras does "
             "not know by name, so no other session could load it. Register it with "
-            "keras.saving.register_keras_serializable(), or use a name such as "
-            "'mean_field_normal' or a config object such as MeanFieldNormal()."
+            f"keras.saving.register_keras_serializable(), or use a name such as {example}."
         )
     return keras.saving.serialize_keras_object(identifier)
 
@@ -85,5 +109,21 @@ def by_name(activation):
     known = getattr(keras.activations, name or "", None)
     if activation is keras.activations.linear:
         return None
-    # `tf.nn.relu` is not `keras.activations.relu`, but Keras saves the one as the other, too.
-    return name if activation is known or (known and backend.owns(activation)) else activation
+    # `tf.nn.relu` and `keras.ops.relu` are not `keras.activations.relu`, but Keras saves them so.
+    is_the_same = activation is known or activation.__module__.startswith("keras.")
+    return name if known and (is_the_same or backend.owns(activation)) else activation
+
+
+# Where Keras has the classes that an argument may be of, by the last word of the argument.
+_OF_KERAS = {
+    "activation": "layers",
+    "initializer": "initializers",
+    "regularizer": "regularizers",
+    "constraint": "constraints",
+}
+
+
+def _is_of_keras(argument, module):
+    """Tell whether Keras has in `module` what `argument` may be, such as its initializers."""
+    package = _OF_KERAS.get(argument.rsplit("_", 1)[-1])
+    return f"{module}.".startswith((f"keras.{package}.", f"keras.src.{package}."))

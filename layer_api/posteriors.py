@@ -1,5 +1,7 @@
 """Posteriors: what the distribution of a kernel or of a bias is, and how it starts."""
 
+from typing import ClassVar
+
 import keras
 import ml_dtypes
 from keras import ops
@@ -12,6 +14,15 @@ TAKES = ("dtype", "shape", "name", "trainable", "add_variable_fn")
 
 class _Parametrized(identifiers.Block):
     """A posterior given by trainable variables, each with initializer, regularizer, constraint."""
+
+    # The initializers where none are given, as configs: each block makes its own.
+    _START: ClassVar = {
+        "loc": {"class_name": "RandomNormal", "config": {"stddev": 0.1}},
+        "untransformed_scale": {
+            "class_name": "RandomNormal",
+            "config": {"mean": -3.0, "stddev": 0.1},
+        },
+    }
 
     def __call__(self, dtype, shape, name, trainable, add_variable_fn):
         """Create the variables, or look them up, and return the library's distribution."""
@@ -29,13 +40,10 @@ class _Parametrized(identifiers.Block):
             constraint=getattr(self, f"{parameter}_constraint"),
         )
 
-    def _configure(self, parameter, start, initializer, regularizer, constraint):
-        """Keep what governs one variable; `start` is the initializer where none is given."""
-        setattr(
-            self,
-            f"{parameter}_initializer",
-            keras.initializers.get(start if initializer is None else initializer),
-        )
+    def _configure(self, parameter, initializer, regularizer, constraint):
+        """Keep what governs one variable."""
+        start = self._START[parameter] if initializer is None else initializer
+        setattr(self, f"{parameter}_initializer", keras.initializers.get(start))
         setattr(self, f"{parameter}_regularizer", keras.regularizers.get(regularizer))
         setattr(self, f"{parameter}_constraint", keras.constraints.get(constraint))
 
@@ -103,16 +111,9 @@ class MeanFieldNormal(_Parametrized):
         loc_constraint=None,
         untransformed_scale_constraint=None,
     ):
-        self._configure(
-            "loc",
-            keras.initializers.RandomNormal(stddev=0.1),
-            loc_initializer,
-            loc_regularizer,
-            loc_constraint,
-        )
+        self._configure("loc", loc_initializer, loc_regularizer, loc_constraint)
         self._configure(
             "untransformed_scale",
-            keras.initializers.RandomNormal(mean=-3.0, stddev=0.1),
             untransformed_scale_initializer,
             untransformed_scale_regularizer,
             untransformed_scale_constraint,
@@ -158,13 +159,7 @@ class Deterministic(_Parametrized):
     """
 
     def __init__(self, loc_initializer=None, loc_regularizer=None, loc_constraint=None):
-        self._configure(
-            "loc",
-            keras.initializers.RandomNormal(stddev=0.1),
-            loc_initializer,
-            loc_regularizer,
-            loc_constraint,
-        )
+        self._configure("loc", loc_initializer, loc_regularizer, loc_constraint)
 
     def parametrize(self, *args):
         """Create the variable, or look it up, and return the distribution as one of ours."""

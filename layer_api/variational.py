@@ -36,6 +36,23 @@ class VariationalLayer(Layer):
     that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
     whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
     pass `kl_weight=1/n`, where `n` is the number of training examples.
+
+    A posterior, prior or divergence of your own is a function, or an object of a class with
+    `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+    that shall be saved, register it, and have the same lines run wherever the model is loaded:
+
+        class Narrow:
+            def __init__(self, scale):
+                self.scale = scale
+
+            def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+                normal = layer_api.NormalPrior(scale=self.scale)
+                return normal(dtype, shape, name, trainable, add_variable_fn)
+
+            def get_config(self):
+                return {"scale": self.scale}
+
+        keras.saving.register_keras_serializable("my_package")(Narrow)
     """
 
     def __init__(
@@ -57,6 +74,8 @@ class VariationalLayer(Layer):
         **kwargs,
     ):
         arguments.only_known(type(self), kwargs)
+        if isinstance(activation, dict) and "class_name" in activation:
+            activation = identifiers.deserialize("activation", activation)
         activation = arguments.activation(activation)
         seed = arguments.seed(seed)
         kl_weight = arguments.weight("kl_weight", kl_weight)
@@ -74,6 +93,8 @@ class VariationalLayer(Layer):
             "bias_divergence_fn": bias_divergence_fn,
         }
         meant = {name: _meaning(name, identifier) for name, identifier in given.items()}
+        # The config of a file has served its turn: a layer that is loaded prints as any other.
+        given = {name: meant[name] if isinstance(v, dict) else v for name, v in given.items()}
 
         super().__init__(activity_regularizer=activity_regularizer, trainable=trainable, **kwargs)
         self.activation = activation
@@ -236,7 +257,7 @@ class VariationalLayer(Layer):
     def _library(self, part, distribution):
         if distribution is None:
             return None
-        return distributions.library(distribution, self._shapes[part])
+        return distributions.library(distribution, self._shapes[part], self.variable_dtype)
 
     def _draw(self, part, distribution, state, stream=None, shape=None):
         """Return the value that `*_posterior_tensor_fn` takes from `distribution`."""
@@ -260,14 +281,14 @@ class VariationalLayer(Layer):
         """Return `kl_weight` times the divergence of the posterior from the prior, a scalar."""
         q, p = self._posterior(part), self._prior(part)
         divergence_fn = getattr(self, f"{part}_divergence_fn")
-        if isinstance(divergence_fn, identifiers.Block) and distributions.has_closed_form(q, p):
-            return self.kl_weight * divergence_fn(q, p)
         # Losses may be read any number of times between two calls: read the state, leave it.
         state = noise.current(self.seed_generator)
         stream = f"divergence_{part}"
+        key = noise.key(state, stream)
+        if hasattr(divergence_fn, "between"):
+            return self.kl_weight * divergence_fn.between(q, p, self._shapes[part], key)
         sample = self._draw(part, q, state, stream)
         q, p = self._library(part, q), self._library(part, p)
-        key = noise.key(state, stream)
         divergence = divergence_fn(backend.seeded(q, key), p, sample)
         return self.kl_weight * ops.sum(ops.convert_to_tensor(divergence))
 

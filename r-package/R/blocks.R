@@ -84,11 +84,128 @@ prior_standard_normal <- function() {
 }
 attr(prior_standard_normal, "py_function_name") <- "StandardNormal"
 
+#' Prior of independent normals with a mean and a standard deviation of your choice
+#'
+#' A small `scale` holds the weights close to `loc`, a large one leaves them free. The divergence
+#' has a closed form.
+#'
+#' @param loc Float, the mean. Default `0.0`.
+#' @param scale Float above 0, the standard deviation. Default `1.0`.
+#' @return A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: `loc` is not a finite number, or `scale` not a finite number above 0.
+#' @family distributions of weights
+#' @examplesIf reticulate::py_module_available("keras")
+#' layer <- layer_dense_flipout(units = 10, kernel_prior_fn = prior_normal(scale = 0.1))
+#' @export
+prior_normal <- function(
+  loc = 0,
+  scale = 1
+) {
+  call_core("NormalPrior")
+}
+attr(prior_normal, "py_function_name") <- "NormalPrior"
+
+#' Prior of independent Laplace distributions: most weights near `loc`, a few far from it
+#'
+#' Its density `exp(-abs(w - loc) / scale) / (2 scale)` favours sparse weights, as an L1 penalty
+#' does. The divergence from a normal posterior is estimated from draws: see
+#' `divergence_monte_carlo`.
+#'
+#' @param loc Float, the mean. Default `0.0`.
+#' @param scale Float above 0, the mean distance from `loc`; the standard deviation is `sqrt(2) *
+#'   scale`. Default `1.0`.
+#' @return A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: `loc` is not a finite number, or `scale` not a finite number above 0.
+#' @family distributions of weights
+#' @examplesIf reticulate::py_module_available("keras")
+#' layer <- layer_dense_flipout(units = 10, kernel_prior_fn = prior_laplace(scale = 0.5))
+#' @export
+prior_laplace <- function(
+  loc = 0,
+  scale = 1
+) {
+  call_core("LaplacePrior")
+}
+attr(prior_laplace, "py_function_name") <- "LaplacePrior"
+
+#' Prior of independent mixtures of two normals with mean 0, a wide one and a narrow one
+#'
+#' The density of a weight `w` is `pi N(w; 0, sigma1^2) + (1 - pi) N(w; 0, sigma2^2)`. The narrow
+#' normal pulls most weights to 0, the wide one lets some be large: a spike and a slab, but with a
+#' density, so that it can be trained by gradients. The divergence from a normal posterior is
+#' estimated from draws: see `divergence_monte_carlo`.
+#'
+#' @param pi Float from 0 to 1, the weight of the first normal. Default `0.5`.
+#' @param sigma1 Float above 0, the standard deviation of the first normal. Default `1.0`.
+#' @param sigma2 Float above 0, the standard deviation of the second normal. Default `0.0025`,
+#'   about `exp(-6)`: the paper tried `exp(-6)`, `exp(-7)` and `exp(-8)`.
+#' @return A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: `pi` is not a number from 0 to 1, or `sigma1` or `sigma2` is not a
+#'   finite number above 0.
+#' @references Blundell et al. (2015), Weight Uncertainty in Neural Networks, equation 7 and
+#'   section 5.1. <https://arxiv.org/abs/1505.05424>
+#' @family distributions of weights
+#' @examplesIf reticulate::py_module_available("keras")
+#' layer <- layer_dense_flipout(units = 10, kernel_prior_fn = prior_scale_mixture(pi = 0.25))
+#' @export
+prior_scale_mixture <- function(
+  pi = 0.5,
+  sigma1 = 1,
+  sigma2 = 0.0025
+) {
+  call_core("ScaleMixturePrior")
+}
+attr(prior_scale_mixture, "py_function_name") <- "ScaleMixturePrior"
+
+#' Prior of normals whose common mean and standard deviation are learned: empirical Bayes
+#'
+#' One mean and one standard deviation, `eps + softplus(untransformed_scale)`, serve all weights of
+#' a kernel, so the data decide how large weights are expected to be. For a given posterior the
+#' divergence is least where the mean is that of the posterior's means `m`, and the variance is the
+#' mean of `s^2 + (m - mean)^2`, with the posterior's standard deviations `s`. (Were they learned
+#' for every weight, the prior would become the posterior, and hold nothing back.)
+#'
+#' @param loc_initializer Keras initializer of the mean. Default `NULL`: 0.
+#' @param untransformed_scale_initializer Keras initializer of the standard deviation before the
+#'   softplus. Default `NULL`: a constant that makes a standard deviation of 1.
+#' @param loc_regularizer Keras regularizer of the mean. Default `NULL`.
+#' @param untransformed_scale_regularizer Keras regularizer of the standard deviation before the
+#'   softplus. Default `NULL`.
+#' @param loc_constraint Keras constraint on the mean. Default `NULL`.
+#' @param untransformed_scale_constraint Keras constraint on the standard deviation before the
+#'   softplus. Default `NULL`.
+#' @return A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: An initializer, regularizer or constraint is not known to Keras.
+#' @family distributions of weights
+#' @examplesIf reticulate::py_module_available("keras")
+#' layer <- layer_dense_flipout(units = 10, kernel_prior_fn = prior_trainable_normal())
+#' @export
+prior_trainable_normal <- function(
+  loc_initializer = NULL,
+  untransformed_scale_initializer = NULL,
+  loc_regularizer = NULL,
+  untransformed_scale_regularizer = NULL,
+  loc_constraint = NULL,
+  untransformed_scale_constraint = NULL
+) {
+  call_core("TrainableNormal")
+}
+attr(prior_trainable_normal, "py_function_name") <- "TrainableNormal"
+
 #' Kullback-Leibler divergence of the posterior from the prior
 #'
 #' It is what the evidence lower bound subtracts from the expected log-likelihood. The closed form
-#' is used where one is known; where none is, the estimate `log q(w) - log p(w)` at the value `w`
-#' drawn from the posterior, whose expectation is the divergence.
+#' is used where one is known; where none is, as for `prior_laplace`, the estimate `log q(w) - log
+#' p(w)` at one value `w` drawn from the posterior, whose expectation is the divergence.
+#' `divergence_monte_carlo` draws more of them.
 #'
 #' @param weight Float of at least 0, the factor on the divergence, beside the layer's `kl_weight`.
 #'   Default `1.0`.
@@ -110,6 +227,39 @@ divergence_kl_divergence <- function(
   call_core("KLDivergence")
 }
 attr(divergence_kl_divergence, "py_function_name") <- "KLDivergence"
+
+#' Kullback-Leibler divergence of the posterior from the prior, estimated from draws
+#'
+#' The mean of `log q(w) - log p(w)` over values `w` drawn from the posterior: its expectation is
+#' the divergence, and its variance falls like `1 / n_samples`. Use it where no closed form is
+#' known and one draw, as `divergence_kl_divergence` takes, makes the loss too noisy. The draws are
+#' governed by the layer's `seed`.
+#'
+#' @param n_samples Whole number of at least 1, how many values are drawn. Default `1`.
+#' @param weight Float of at least 0, the factor on the divergence, beside the layer's `kl_weight`.
+#'   Default `1.0`.
+#' @return A config object for the arguments `kernel_divergence_fn` and `bias_divergence_fn`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: `n_samples` is not a whole number of at least 1, or `weight` is
+#'   negative, infinite or not a number.
+#' @references Blundell et al. (2015), Weight Uncertainty in Neural Networks, equation 2.
+#'   <https://arxiv.org/abs/1505.05424>
+#' @family distributions of weights
+#' @examplesIf reticulate::py_module_available("keras")
+#' layer <- layer_dense_flipout(
+#'   units = 10,
+#'   kernel_prior_fn = prior_laplace(),
+#'   kernel_divergence_fn = divergence_monte_carlo(n_samples = 5)
+#' )
+#' @export
+divergence_monte_carlo <- function(
+  n_samples = 1,
+  weight = 1
+) {
+  call_core("MonteCarloKL")
+}
+attr(divergence_monte_carlo, "py_function_name") <- "MonteCarloKL"
 
 #' Return the posterior that TensorFlow Probability calls by this name
 #'

@@ -111,6 +111,31 @@ layer_autoregressive <- function(
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
+#' ```
+#'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
@@ -223,6 +248,31 @@ layer_conv_1d_flipout <- function(
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
+#' ```
+#'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
@@ -333,6 +383,31 @@ layer_conv_1d_reparameterization <- function(
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
+#' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -446,6 +521,31 @@ layer_conv_2d_flipout <- function(
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
+#' ```
+#'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
@@ -556,6 +656,31 @@ layer_conv_2d_reparameterization <- function(
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
+#' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -669,6 +794,31 @@ layer_conv_3d_flipout <- function(
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
+#' ```
+#'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
@@ -780,6 +930,31 @@ layer_conv_3d_reparameterization <- function(
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
+#' ```
+#'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
@@ -874,6 +1049,31 @@ layer_dense_flipout <- function(
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
+#' ```
+#'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
@@ -966,6 +1166,31 @@ layer_dense_local_reparameterization <- function(
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
+#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
+#'
+#' ```
+#' class Narrow:
+#'     def __init__(self, scale):
+#'         self.scale = scale
+#' ```
+#'
+#' ```
+#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+#'     normal = layer_api.NormalPrior(scale=self.scale)
+#'     return normal(dtype, shape, name, trainable, add_variable_fn)
+#' ```
+#'
+#' ```
+#' def get_config(self):
+#'     return {"scale": self.scale}
+#' ```
+#'
+#' ```
+#' keras.saving.register_keras_serializable("my_package")(Narrow)
+#' ```
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its

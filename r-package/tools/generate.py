@@ -22,7 +22,12 @@ BLOCKS = {
     "posterior_mean_field_normal": layer_api.MeanFieldNormal,
     "posterior_deterministic": layer_api.Deterministic,
     "prior_standard_normal": layer_api.StandardNormal,
+    "prior_normal": layer_api.NormalPrior,
+    "prior_laplace": layer_api.LaplacePrior,
+    "prior_scale_mixture": layer_api.ScaleMixturePrior,
+    "prior_trainable_normal": layer_api.TrainableNormal,
     "divergence_kl_divergence": layer_api.KLDivergence,
+    "divergence_monte_carlo": layer_api.MonteCarloKL,
     "default_mean_field_normal_fn": layer_api.default_mean_field_normal_fn,
     "default_multivariate_normal_fn": layer_api.default_multivariate_normal_fn,
 }

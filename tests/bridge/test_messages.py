@@ -1,7 +1,7 @@
 """Every message about bad input is the same in both languages."""
 
 import pytest
-from cases import BAD_INPUT, act, name_of
+from cases import BAD_BLOCKS, BAD_INPUT, act, act_on_block, name_of
 from conftest import ROOT, RError
 
 
@@ -23,3 +23,14 @@ def test_messages_are_equal(r_cases, case):
         assert f"{name}: {message}" in r_message
     else:
         assert (r_class, r_message) == (f"layerapi_{name}", message)
+
+
+@pytest.mark.parametrize("case", BAD_BLOCKS, ids=lambda case: f"{case['class']}: {case['id']}")
+def test_messages_of_blocks_are_equal(r_cases, case):
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (the case says which)
+        act_on_block(case)
+    number = BAD_BLOCKS.index(case) + 1
+    r_cases(f"case <- read_cases('bad_blocks')[[{number}]]; NULL")
+    with pytest.raises(RError) as r_caught:
+        r_cases("do.call(get(case[['function']]), lapply(case$arguments, special))")
+    assert r_caught.value.args == (f"layerapi_{type(caught.value).__name__}", str(caught.value))

@@ -4,7 +4,8 @@ import subprocess
 
 import keras
 import numpy as np
-import pytest
+from layers import CASES
+from test_saving import variants
 
 import layer_api
 
@@ -114,44 +115,95 @@ def test_r_functions_work_in_python(r):
     assert last < first / 2
 
 
-@pytest.mark.parametrize("writer", ["r", "python"])
-def test_a_file_of_one_language_is_read_by_the_other(tmp_path, writer):
-    """In fresh processes: what the one saves, the other predicts with and trains on."""
-    file, before, after = (tmp_path / name for name in ("m.keras", "before.csv", "after.csv"))
-    inputs = tmp_path / "x.csv"
-    np.savetxt(inputs, X, delimiter=",")
-    r_save = f"""
-        library(layerapi); keras <- reticulate::import("keras")
-        {IN_R}
-        x <- as.matrix(read.csv("{inputs}", header = FALSE))
-        model$fit(x, matrix(1, 20, 1), epochs = 1L, verbose = 0L)
-        model$save("{file}")
-        predicted <- format(model$predict(x, verbose = 0L), digits = 17)
-        write.table(predicted, "{before}", row.names = FALSE, col.names = FALSE, quote = FALSE)
-    """
-    r_load = f"""
-        library(layerapi); keras <- reticulate::import("keras")
-        layer_dense_flipout(units = 1) # loads the core, and with it the registered classes
-        model <- keras$saving$load_model("{file}")
-        x <- as.matrix(read.csv("{inputs}", header = FALSE))
-        predicted <- format(model$predict(x, verbose = 0L), digits = 17)
-        write.table(predicted, "{after}", row.names = FALSE, col.names = FALSE, quote = FALSE)
-        loss <- model$fit(x, matrix(1, 20, 1), epochs = 1L, verbose = 0L)$history$loss
-        stopifnot(is.finite(unlist(loss)))
-    """
-    x = np.loadtxt(inputs, delimiter=",")
-    if writer == "r":
-        subprocess.run(["Rscript", "-e", r_save], check=True, capture_output=True)
-        model = keras.saving.load_model(file, safe_mode=True)
+# What the variants of `test_saving.py` are in R.
+VARIANTS_IN_R = {
+    "normal": """
+        kernel_posterior_fn = posterior_mean_field_normal(loc_initializer = "zeros"),
+        kernel_prior_fn = prior_normal(0.5, 2),
+        bias_posterior_fn = posterior_deterministic(loc_initializer = "ones"),
+        bias_prior_fn = prior_standard_normal(),
+        bias_divergence_fn = divergence_kl_divergence(0.5)
+    """,
+    "laplace": """
+        kernel_prior_fn = prior_laplace(0.5, 2),
+        kernel_divergence_fn = divergence_monte_carlo(3, 0.5),
+        bias_posterior_fn = "mean_field_normal", bias_prior_fn = "laplace",
+        bias_divergence_fn = "monte_carlo", activation = "relu"
+    """,
+    "scale_mixture": """
+        kernel_prior_fn = prior_scale_mixture(0.25, 2, 0.1),
+        bias_posterior_fn = "mean_field_normal", bias_prior_fn = "scale_mixture",
+        activation = keras$layers$LeakyReLU(negative_slope = 0.5)
+    """,
+    "trainable_normal": """
+        kernel_prior_fn = prior_trainable_normal(loc_initializer = "ones", loc_regularizer = "l2"),
+        bias_posterior_fn = "mean_field_normal", bias_prior_fn = "trainable_normal"
+    """,
+}
+
+IN_A_FRESH_R = """
+    library(layerapi)
+    keras <- reticulate::import("keras")
+    numpy <- reticulate::import("numpy", convert = FALSE)
+    layer_dense_flipout(units = 1) # loads the core, and with it the registered classes
+    folder <- commandArgs(TRUE)[1]
+    file <- function(name, end) file.path(folder, paste0(name, end))
+    use <- function(name, model) {{
+      x <- numpy$load(file(name, "-x.npy"))
+      numpy$save(file(name, "-r.npy"), model$predict(x, verbose = 0L))
+      model$compile(optimizer = "sgd", loss = "mse")
+      loss <- model$fit(x, numpy$load(file(name, "-y.npy")), verbose = 0L)$history$loss
+      stopifnot(is.finite(unlist(loss)))
+      model$save(file(name, "-r.keras"))
+      numpy$save(file(name, "-trained.npy"), model$predict(x, verbose = 0L))
+    }}
+    for (path in list.files(folder, "-python.keras$", full.names = TRUE)) {{
+      name <- sub("-python.keras", "", basename(path), fixed = TRUE)
+      use(name, keras$saving$load_model(path, safe_mode = TRUE))
+    }}
+    {made_in_r}
+"""
+
+
+def test_files_of_one_language_are_read_by_the_other(tmp_path):
+    """Every layer and every block, to the last bit; what is loaded trains on."""
+    models, made_in_r = {}, []
+    for number, case in enumerate(CASES):
+        shape, output_shape = case.shapes[0]
+        arguments = {**case.required, "seed": 1}
+        written = ", ".join(f"{name} = {value}" for name, value in arguments.items())
+        named = list(zip(VARIANTS_IN_R, variants(case), strict=True))
+        # The first layer with every block, the others with one variant each, in turn.
+        for variant, layer in named if number == 0 else [named[number % len(named)]]:
+            name = f"{case.layer.__name__}-{variant}"
+            model = keras.Sequential([keras.Input(shape), layer])
+            model.save(tmp_path / f"{name}-python.keras")
+            for which in (name, f"{name}-new"):
+                x = np.sin(np.arange(4 * np.prod(shape))).reshape(4, *shape)
+                np.save(tmp_path / f"{which}-x.npy", x)
+                np.save(tmp_path / f"{which}-y.npy", np.ones((4, *output_shape)))
+            models[name] = models[f"{name}-new"] = model
+            dimensions = ", ".join(f"{n}L" for n in shape)
+            made_in_r.append(
+                f"layer <- {case.function.__name__}({written}, {VARIANTS_IN_R[variant]})\n"
+                f"use('{name}-new', keras$Sequential(list("
+                f"keras$Input(shape = list({dimensions})), layer)))"
+            )
+    script = tmp_path / "program.R"
+    script.write_text(IN_A_FRESH_R.format(made_in_r="\n".join(made_in_r)))
+    run = subprocess.run(["Rscript", script, tmp_path], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    states = {name: [v.numpy() for v in model.variables] for name, model in models.items()}
+    for name, model in models.items():
+        x = np.load(tmp_path / f"{name}-x.npy")
+        for variable, value in zip(model.variables, states[name], strict=True):
+            variable.assign(value)
         np.testing.assert_array_equal(
-            model.predict(x, verbose=0)[:, 0], np.loadtxt(before, dtype="float32")
+            model.predict(x, verbose=0), np.load(tmp_path / f"{name}-r.npy")
         )
-        assert np.isfinite(fit_in_python(model)).all()
-    else:
-        model = in_python()
-        fit_in_python(model)
-        model.save(file)
-        subprocess.run(["Rscript", "-e", r_load], check=True, capture_output=True)
+        loaded = keras.saving.load_model(tmp_path / f"{name}-r.keras", safe_mode=True)
         np.testing.assert_array_equal(
-            model.predict(x, verbose=0)[:, 0], np.loadtxt(after, dtype="float32")
+            loaded.predict(x, verbose=0), np.load(tmp_path / f"{name}-trained.npy")
         )
+        history = loaded.fit(x, np.load(tmp_path / f"{name}-y.npy"), verbose=0).history
+        assert np.isfinite(history["loss"]).all()

@@ -31,6 +31,14 @@ def _instances():
 
 
 BAD_INPUT = list(_instances())
+# Calls of the functions that make blocks: `function` in R, `class` in Python.
+BAD_BLOCKS = json.loads((_FOLDER / "bad_blocks.json").read_text(encoding="utf-8"))
+
+
+def act_on_block(case):
+    """Make the block of a case."""
+    arguments = {name: special(value) for name, value in case["arguments"].items()}
+    return getattr(layer_api, case["class"])(**arguments)
 
 
 def name_of(case):

@@ -18,6 +18,19 @@ for (case in bad_input) {
   })
 }
 
+for (case in read_cases("bad_blocks")) {
+  local({
+    case <- case
+    test_that(paste0(case[["function"]], ": ", case$id), {
+      error <- expect_error(
+        do.call(get(case[["function"]], asNamespace("layerapi")), lapply(case$arguments, special))
+      )
+      expect_s3_class(error, c(paste0("layerapi_", case$error), "layerapi_error"), exact = FALSE)
+      expect_identical(conditionMessage(error), case$message)
+    })
+  })
+}
+
 test_that("an abbreviated argument is refused, however it is passed", {
   options <- options(warnPartialMatchArgs = FALSE)
   on.exit(options(options))

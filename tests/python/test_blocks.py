@@ -1,0 +1,387 @@
+"""The named priors and divergences: their mathematics, and what of them cannot be.
+
+Tolerances of estimates are 5 standard errors, see `test_statistics.py`.
+"""
+
+import json
+import math
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+import tensorflow as tf
+import tensorflow_probability as tfp
+from keras import ops
+
+import layer_api
+from layer_api import backend, distributions, divergences, priors
+
+BOUND = 5.0  # standard errors
+
+LOC = np.array([[0.3, -0.2], [0.1, 1.4], [0.0, -0.5]], "float32")
+UNTRANSFORMED = np.array([[-1.0, 0.0], [1.0, -2.0], [0.5, -0.5]], "float32")
+SCALE = np.finfo("float32").eps + np.log1p(np.exp(UNTRANSFORMED.astype("float64")))
+
+
+def built(**arguments):
+    layer = layer_api.layer_dense_flipout(units=2, **{"seed": 1, **arguments})
+    layer.build((None, 3))
+    layer.set_weights([LOC, UNTRANSFORMED, *layer.get_weights()[2:]])
+    return layer
+
+
+def log_mixture(w, pi, sigma1, sigma2):
+    terms = [scipy.stats.norm.logpdf(w, scale=s) for s in (sigma1, sigma2)]
+    return np.logaddexp(np.log(pi) + terms[0], np.log1p(-pi) + terms[1])
+
+
+# Priors without a closed form, and the logarithm of their density.
+NO_CLOSED_FORM = {
+    "laplace": (layer_api.LaplacePrior(), scipy.stats.laplace.logpdf),
+    "laplace moved": (
+        layer_api.LaplacePrior(0.5, 2.0),
+        lambda w: scipy.stats.laplace.logpdf(w, 0.5, 2.0),
+    ),
+    "mixture": (layer_api.ScaleMixturePrior(), lambda w: log_mixture(w, 0.5, 1.0, 0.0025)),
+    "mixture, narrow one first": (
+        layer_api.ScaleMixturePrior(0.25, 0.3, 2.0),
+        lambda w: log_mixture(w, 0.25, 0.3, 2.0),
+    ),
+    "mixture of equals": (
+        layer_api.ScaleMixturePrior(0.25, 2.0, 2.0),
+        lambda w: scipy.stats.norm.logpdf(w, scale=2.0),
+    ),
+}
+no_closed_form = pytest.mark.parametrize(
+    ("prior", "logpdf"), NO_CLOSED_FORM.values(), ids=NO_CLOSED_FORM
+)
+NORMALS = {
+    "standard": (layer_api.StandardNormal(), 0.0, 1.0),
+    "normal": (layer_api.NormalPrior(), 0.0, 1.0),
+    "moved": (layer_api.NormalPrior(0.5, 0.1), 0.5, 0.1),
+    "first of a mixture": (layer_api.ScaleMixturePrior(1, 2.0, 0.1), 0.0, 2.0),
+    "second of a mixture": (layer_api.ScaleMixturePrior(0, 2.0, 0.1), 0.0, 0.1),
+    "trainable": (layer_api.TrainableNormal(), 0.0, 1.0),
+    "trainable, moved": (
+        layer_api.TrainableNormal(keras.initializers.Constant(2.0), "zeros"),
+        2.0,
+        math.log(2.0),
+    ),
+}
+normals = pytest.mark.parametrize(("prior", "loc", "scale"), NORMALS.values(), ids=NORMALS)
+
+
+def quadrature(logpdf):
+    """KL(N(LOC, SCALE) || prior), summed: entropy, and E log p by Simpson's rule."""
+    z = np.linspace(-12, 12, 400_001)[:, None]
+    loc, scale = LOC.astype("float64").ravel(), SCALE.ravel()
+    expected = scipy.integrate.simpson(
+        scipy.stats.norm.pdf(z) * logpdf(loc + scale * z), x=z, axis=0
+    )
+    return np.sum(-0.5 * np.log(2 * np.pi * np.e * scale**2) - expected)
+
+
+def estimates(prior, logpdf, n_samples, n):
+    """Return n estimates of the divergence, and the truth."""
+    layer = built(
+        kernel_prior_fn=prior, kernel_divergence_fn=layer_api.MonteCarloKL(n_samples=n_samples)
+    )
+
+    @tf.function
+    def many():
+        def one(_):
+            with tf.control_dependencies([layer(np.zeros((1, 3), "float32"))]):  # draws anew
+                return layer.losses[0]
+
+        return tf.map_fn(one, tf.range(n), fn_output_signature="float32")
+
+    return many().numpy().astype("float64"), quadrature(logpdf)
+
+
+class TestDivergence:
+    @normals
+    def test_closed_form(self, prior, loc, scale):
+        layer = built(kernel_prior_fn=prior)
+        expected = np.sum(
+            np.log(scale / SCALE) + (SCALE**2 + (LOC - loc) ** 2) / (2 * scale**2) - 0.5
+        )
+        np.testing.assert_allclose(layer.losses, [expected], rtol=1e-5)
+        of_library = tfp.distributions.kl_divergence(layer.kernel_posterior, layer.kernel_prior)
+        np.testing.assert_allclose(layer.losses, [of_library], rtol=1e-5)
+
+    @no_closed_form
+    def test_density_is_that_of_the_library(self, prior, logpdf):
+        layer = built(kernel_prior_fn=prior)
+        w = np.linspace(-3, 3, 6, dtype="float32").reshape(3, 2)
+        np.testing.assert_allclose(layer.kernel_prior.log_prob(w), logpdf(w).sum(), rtol=1e-5)
+        ours = distributions.log_prob(prior.parametrize(), ops.convert_to_tensor(w))
+        np.testing.assert_allclose(ours, logpdf(w), rtol=1e-5, atol=1e-6)
+
+    @no_closed_form
+    def test_one_draw_is_unbiased(self, prior, logpdf):
+        draws, truth = estimates(prior, logpdf, 1, 4000)
+        assert abs(draws.mean() - truth) < BOUND * draws.std() / math.sqrt(4000)
+
+    def test_variance_falls_like_one_over_n(self):
+        few, truth = estimates(*NO_CLOSED_FORM["laplace"], 1, 4000)
+        many, _ = estimates(*NO_CLOSED_FORM["laplace"], 20, 4000)
+        assert abs(many.mean() - truth) < BOUND * many.std() / math.sqrt(4000)
+        # The variance of a sample variance is (kurtosis - 1) / n times its square.
+        error = math.sqrt(
+            sum((scipy.stats.kurtosis(x, fisher=False) - 1) / 4000 for x in (few, many))
+        )
+        assert abs(20 * many.var() / few.var() - 1) < BOUND * error
+
+    @normals
+    def test_estimate_of_what_has_a_closed_form(self, prior, loc, scale):
+        n = 100_000
+        layer = built(kernel_prior_fn=prior, kernel_divergence_fn=layer_api.MonteCarloKL(n))
+        expected = built(kernel_prior_fn=prior).losses[0]
+        # An element's term is a e^2 + b e + c, of variance 2 a^2 + b^2.
+        a = (SCALE / scale) ** 2 / 2 - 0.5
+        b = SCALE * (LOC - loc) / scale**2
+        error = math.sqrt(np.sum(2 * a**2 + b**2) / n)
+        assert abs(layer.losses[0] - expected) < BOUND * error + 1e-5 * abs(expected)
+
+    def test_gradient_is_unbiased(self):
+        """Under a Laplace prior: d/dloc E|w| = 1 - 2 Phi(-loc / scale)."""
+        n = 200_000
+        layer = built(
+            kernel_prior_fn="laplace", kernel_divergence_fn=layer_api.MonteCarloKL(n_samples=n)
+        )
+        with tf.GradientTape() as tape:
+            loss = layer.losses[0]
+        gradient = tape.gradient(loss, layer.weights[0].value)
+        expected = 1 - 2 * scipy.stats.norm.cdf(-LOC / SCALE)
+        assert np.abs(gradient - expected).max() < BOUND / math.sqrt(n)
+
+    def test_tensor_fn_mean_leaves_it_unbiased(self):
+        layer = built(kernel_prior_fn="laplace")
+        with_mean = built(kernel_prior_fn="laplace", kernel_posterior_tensor_fn="mean")
+        np.testing.assert_array_equal(with_mean.losses, layer.losses)
+
+    @no_closed_form
+    def test_point_estimate_pays_the_density(self, prior, logpdf):
+        layer = built(kernel_prior_fn=None, bias_prior_fn=prior)
+        expected = -logpdf(layer.get_weights()[2].astype("float64")).sum()
+        np.testing.assert_allclose(layer.losses, [expected], rtol=1e-5)
+
+    @pytest.mark.parametrize("name", ["kl_divergence", "monte_carlo"])
+    def test_weight(self, name):
+        block = divergences.NAMED[name]
+        one, other = (
+            built(kernel_prior_fn="laplace", kernel_divergence_fn=fn)
+            for fn in (name, block(weight=0.25))
+        )
+        np.testing.assert_allclose(0.25 * one.losses[0], other.losses[0], rtol=1e-6)
+
+    @pytest.mark.parametrize("prior", priors.NAMED)
+    @pytest.mark.parametrize("divergence", divergences.NAMED)
+    def test_any_scale_gives_no_nan(self, prior, divergence):
+        layer = built(kernel_prior_fn=prior, kernel_divergence_fn=divergence)
+        extreme = np.array([-3.4e38, -1e3, -90.0, 90.0, 1e18, 3.4e38], "float32").reshape(3, 2)
+        layer.set_weights([LOC, extreme, *layer.get_weights()[2:]])
+        with tf.GradientTape() as tape:
+            loss = layer.losses[0]
+        gradients = tape.gradient(loss, [w.value for w in layer.trainable_weights])
+        assert not np.isnan(loss)
+        for gradient in gradients:
+            assert gradient is None or not np.isnan(gradient).any()
+
+    def test_called_with_the_library_s_distributions(self):
+        layer = built(kernel_prior_fn="laplace")
+        q, p = layer.kernel_posterior, layer.kernel_prior
+        sample = q.sample(seed=1)
+        expected = q.log_prob(sample) - p.log_prob(sample)
+        for block in (layer_api.KLDivergence(2.0), layer_api.MonteCarloKL(weight=2.0)):
+            np.testing.assert_allclose(block(q, p, sample), 2 * expected, rtol=1e-5)
+        n = 20_000
+        keras.utils.set_random_seed(1)
+        estimate = layer_api.MonteCarloKL(n)(q, p)
+        spread = np.std(q.log_prob(w := q.sample(n, seed=2)) - p.log_prob(w)) / math.sqrt(n)
+        truth = quadrature(scipy.stats.laplace.logpdf)
+        assert abs(estimate - truth) < BOUND * spread
+
+    def test_of_a_user_s_posterior_without_a_closed_form(self):
+        def posterior(dtype, shape, name, trainable, add_variable_fn):
+            loc = add_variable_fn(
+                name=name, shape=shape, dtype=dtype, initializer="zeros", trainable=trainable
+            )
+            return tfp.distributions.Independent(tfp.distributions.Logistic(loc, 0.5), 2)
+
+        n = 50_000
+        layer = layer_api.layer_dense_reparameterization(
+            units=2,
+            seed=1,
+            kernel_posterior_fn=posterior,
+            kernel_divergence_fn=layer_api.MonteCarloKL(n),
+        )
+        layer.build((None, 3))
+        logistic = scipy.stats.logistic(scale=0.5)
+
+        def moment(power):
+            return logistic.expect(
+                lambda w: (logistic.logpdf(w) - scipy.stats.norm.logpdf(w)) ** power
+            )
+
+        error = math.sqrt(6 * (moment(2) - moment(1) ** 2) / n)
+        assert abs(layer.losses[0] - 6 * moment(1)) < BOUND * error
+
+
+class TestTrainable:
+    def test_weights(self):
+        layer = built(kernel_prior_fn="trainable_normal")
+        added = [(w.name, tuple(w.shape)) for w in layer.weights if "prior" in w.name]
+        assert added == [("kernel_prior_loc", ()), ("kernel_prior_untransformed_scale", ())]
+        assert len(layer.trainable_weights) == 5
+
+    def test_frozen(self):
+        layer = built(kernel_prior_fn="trainable_normal", trainable=False)
+        assert layer.trainable_weights == []
+
+    def test_training_finds_the_empirical_bayes_solution(self):
+        """Minimize sum(log t + (s^2 + (m - u)^2) / (2 t^2)) over u and t.
+
+        d/du = 0: u = mean(m).  d/dt = 0: n / t = sum(s^2 + (m - u)^2) / t^3, so
+        t^2 = mean(s^2 + (m - u)^2).
+        """
+        layer = built(kernel_prior_fn="trainable_normal")
+        variables = [w for w in layer.weights if "prior" in w.name]
+        optimizer = keras.optimizers.Adam(0.05)
+
+        @tf.function
+        def step():
+            with tf.GradientTape() as tape:
+                loss = layer.losses[0]
+            gradients = tape.gradient(loss, [v.value for v in variables])
+            optimizer.apply(gradients, variables)
+
+        for _ in range(1000):
+            step()
+        loc = LOC.mean()
+        scale = np.sqrt(np.mean(SCALE**2 + (LOC - loc) ** 2))
+        prior = distributions.known(layer.kernel_prior)
+        np.testing.assert_allclose(prior.loc, np.full((3, 2), loc), atol=1e-4)
+        np.testing.assert_allclose(prior.scale, scale, rtol=1e-4)
+
+    def test_regularizer_and_constraint(self):
+        layer = built(
+            kernel_prior_fn=layer_api.TrainableNormal(
+                loc_initializer="ones", loc_regularizer="l2", loc_constraint="non_neg"
+            )
+        )
+        (loc,) = (w for w in layer.weights if w.name == "kernel_prior_loc")
+        np.testing.assert_allclose(layer.losses[-1], 0.01, rtol=1e-6)
+        assert isinstance(loc.constraint, keras.constraints.NonNeg)
+
+
+@pytest.mark.parametrize(
+    ("policy", "xla"),
+    [("float16", True), ("bfloat16", False), ("mixed_float16", False), ("float64", False)],
+)
+def test_dtypes(policy, xla):
+    """All train in each dtype, under XLA, too, and a user's divergence sees one dtype."""
+    received = []
+
+    def divergence(q, p, sample):
+        received.append((q.dtype, p.dtype, sample.dtype))
+        return ops.sum(q.log_prob(sample) - p.log_prob(sample))
+
+    inputs = keras.Input((3,))
+    variants = [
+        layer_api.layer_dense_flipout(
+            units=2, dtype=policy, kernel_prior_fn=prior, kernel_divergence_fn=fn
+        )
+        for prior in priors.NAMED
+        for fn in ("kl_divergence", layer_api.MonteCarloKL(3), divergence)
+    ]
+    model = keras.Model(inputs, [layer(inputs) for layer in variants])
+    model.compile(
+        optimizer=keras.optimizers.SGD(1e-3), loss=["mse"] * len(variants), jit_compile=xla
+    )
+    before = [layer.get_weights()[0] for layer in variants]
+    x = np.ones((4, 3), "float32")
+    history = model.fit(x, [x[:, :2]] * len(variants), verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    for layer, kernel in zip(variants, before, strict=True):
+        assert (layer.get_weights()[0] != kernel).any()
+        for value in layer.get_weights():
+            assert np.isfinite(value.astype("float64")).all()
+    assert received
+    assert all(len(set(dtypes)) == 1 for dtypes in received)
+
+
+def test_a_sum_in_float16_does_not_overflow():
+    layer = layer_api.layer_dense_flipout(units=300, dtype="float16", kernel_prior_fn="laplace")
+    layer.build((None, 300))
+    assert np.isfinite(layer.losses[0])  # 90000 terms of about 3
+
+
+def test_named_blocks_need_no_probability_library():
+    program = """
+import sys, keras, layer_api
+from layer_api import priors, divergences
+for prior in priors.NAMED:
+    for divergence in divergences.NAMED:
+        layer = layer_api.layer_dense_flipout(
+            units=1, kernel_prior_fn=prior, kernel_divergence_fn=divergence
+        )
+        layer.build((None, 1))
+        layer.losses
+assert "tensorflow_probability" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+BLOCKS = [
+    layer_api.NormalPrior(0.5, 2.0),
+    layer_api.LaplacePrior(0.5, 2.0),
+    layer_api.ScaleMixturePrior(0.25, 2.0, 0.5),
+    layer_api.TrainableNormal("ones", loc_regularizer="l2"),
+    layer_api.MonteCarloKL(3, 0.5),
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: type(block).__name__)
+def test_config(block):
+    saved = json.loads(json.dumps(keras.saving.serialize_keras_object(block)))
+    assert saved["registered_name"] == f"layer_api>{type(block).__name__}"
+    again = keras.saving.deserialize_keras_object(saved, safe_mode=True)
+    assert type(again) is type(block)
+    assert again.get_config() == block.get_config()
+    assert again.get_config() != (type(block)()).get_config()
+
+
+@keras.saving.register_keras_serializable("my_package")
+class Narrow:
+    """The block that the documentation of the layers shows: no base class, no `from_config`."""
+
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+        normal = layer_api.NormalPrior(scale=self.scale)
+        return normal(dtype, shape, name, trainable, add_variable_fn)
+
+    def get_config(self):
+        return {"scale": self.scale}
+
+
+def test_a_block_of_the_user_s_own(tmp_path):
+    layer = built(kernel_prior_fn=Narrow(0.25))
+    expected = built(kernel_prior_fn=layer_api.NormalPrior(scale=0.25))
+    np.testing.assert_allclose(layer.losses, expected.losses, rtol=1e-6)
+    model = keras.Sequential([keras.Input((3,)), layer])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert loaded.layers[0].kernel_prior_fn.scale == 0.25
+    np.testing.assert_array_equal(loaded.losses, model.losses)
+
+
+def test_backend_s_mixture_has_the_moments_of_both():
+    mixture = backend.normal_mixture_distribution((0.25, 0.75), tf.zeros((2, 3)), (2.0, 0.5))
+    np.testing.assert_allclose(mixture.variance(), np.full((2, 3), 0.25 * 4 + 0.75 * 0.25))

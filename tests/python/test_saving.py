@@ -1,0 +1,327 @@
+"""Saved models: every layer with every block, what cannot be saved, hostile files, a killed run."""
+
+import copy
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras.src.utils import python_utils
+from layers import CASES
+from test_contract import data, digest, equal, every_layer, in_a_fresh_process
+
+import layer_api
+
+# Arguments of layers: between them they hold every block, with values that are not the defaults.
+VARIANTS = {
+    "normal": {
+        "kernel_posterior_fn": layer_api.MeanFieldNormal(loc_initializer="zeros"),
+        "kernel_prior_fn": layer_api.NormalPrior(0.5, 2.0),
+        "bias_posterior_fn": layer_api.Deterministic(loc_initializer="ones"),
+        "bias_prior_fn": layer_api.StandardNormal(),
+        "bias_divergence_fn": layer_api.KLDivergence(0.5),
+    },
+    "laplace": {
+        "kernel_prior_fn": layer_api.LaplacePrior(0.5, 2.0),
+        "kernel_divergence_fn": layer_api.MonteCarloKL(3, 0.5),
+        "bias_posterior_fn": "mean_field_normal",
+        "bias_prior_fn": "laplace",
+        "bias_divergence_fn": "monte_carlo",
+        "activation": "relu",
+    },
+    "scale_mixture": {
+        "kernel_prior_fn": layer_api.ScaleMixturePrior(0.25, 2.0, 0.1),
+        "bias_posterior_fn": "mean_field_normal",
+        "bias_prior_fn": "scale_mixture",
+        "activation": keras.layers.LeakyReLU(negative_slope=0.5),
+    },
+    "trainable_normal": {
+        "kernel_prior_fn": layer_api.TrainableNormal(loc_initializer="ones", loc_regularizer="l2"),
+        "bias_posterior_fn": "mean_field_normal",
+        "bias_prior_fn": "trainable_normal",
+    },
+}
+
+
+def variants(case):
+    """Yield the layers of a case, one for each variant, as far as it has such arguments."""
+    for name, values in VARIANTS.items():
+        own = {argument: value for argument, value in values.items() if argument in case.changed}
+        yield case.make(**own, name=f"{case.layer.__name__}_{name}")
+
+
+def model_of_all(case, which=slice(None)):
+    """Return a model with one output for each variant of a layer."""
+    inputs = keras.Input(case.shapes[0][0])
+    return keras.Model(inputs, [layer(inputs) for layer in list(variants(case))[which]])
+
+
+def state_of(model):
+    """What must be equal of a model or an optimizer: every variable, and the losses."""
+    return digest_all([*(v.numpy() for v in model.variables), *getattr(model, "losses", [])])
+
+
+def digest_all(arrays):
+    return [digest(array) for array in arrays]
+
+
+class TestCopies:
+    @every_layer
+    @pytest.mark.parametrize("how", ["clone_model", "from_config", "deepcopy"])
+    def test_copy(self, case, how):
+        inputs, _ = data(case)
+        model = model_of_all(case)
+        model(inputs)  # the noise is on its way
+        if how == "deepcopy":
+            copied = copy.deepcopy(model)
+        else:
+            config = json.loads(json.dumps(model.get_config()))
+            copied = (
+                keras.models.clone_model(model)
+                if how == "clone_model"
+                else keras.Model.from_config(config)
+            )
+            for one, other in zip(copied.variables, model.variables, strict=True):
+                one.assign(other)
+        assert state_of(copied) == state_of(model)
+        assert equal(copied(inputs), model(inputs))
+        for one, other in zip(copied.layers[1:], model.layers[1:], strict=True):
+            assert repr(one) == repr(other)
+
+
+LOAD = """
+import json, pathlib, keras, numpy as np
+from test_contract import digest
+from test_saving import digest_all, model_of_all, state_of
+from layers import CASES
+import layer_api
+folder = pathlib.Path(sys.argv[1])
+found = {}
+for case in CASES:
+    name = case.layer.__name__
+    inputs = np.load(folder / f"{name}.npy")
+    model = keras.saving.load_model(folder / f"{name}.keras", safe_mode=True)
+    again = model_of_all(case)
+    again.load_weights(folder / f"{name}.weights.h5")
+    found[name] = [[state_of(m), digest_all(m(inputs)), state_of(m)] for m in (model, again)]
+print(json.dumps(found))
+"""
+
+
+def test_files_in_a_fresh_process(tmp_path):
+    expected = {}
+    for case in CASES:
+        name = case.layer.__name__
+        inputs, _ = data(case)
+        np.save(tmp_path / f"{name}.npy", inputs)
+        model = model_of_all(case)
+        model(inputs)  # the noise is on its way
+        model.save(tmp_path / f"{name}.keras")
+        model.save_weights(tmp_path / f"{name}.weights.h5")
+        expected[name] = [[state_of(model), digest_all(model(inputs)), state_of(model)]] * 2
+    assert in_a_fresh_process(LOAD, tmp_path) == expected
+
+
+def functions_of(case):
+    return [name for name in case.changed if name.endswith("_fn") or name == "activation"]
+
+
+def closure(n):
+    def inner(*args):
+        return n
+
+    return inner
+
+
+class Unregistered:
+    """Callable, and with a config: only the registration is missing."""
+
+    def __call__(self, *args):
+        return 0.0
+
+    def get_config(self):
+        return {}
+
+
+class TestRefusal:
+    @every_layer
+    @pytest.mark.parametrize(
+        ("function", "described"),
+        [
+            (lambda *args: 0.0, "a function"),
+            (closure(1.0), "a function"),
+            (Unregistered(), "an object of type test_saving.Unregistered"),
+        ],
+        ids=["lambda", "closure", "unregistered class"],
+    )
+    def test_names_the_argument_and_the_remedy(self, case, function, described):
+        for argument in functions_of(case):
+            layer = case.make(**{argument: function})
+            with pytest.raises(
+                ValueError, match=f"^`{argument}` cannot be saved: it is "
+            ) as caught:
+                layer.get_config()
+            assert described in str(caught.value)
+            assert "keras.saving.register_keras_serializable()" in str(caught.value)
+
+    def test_weights_alone_can_be_saved(self, tmp_path):
+        layers = [
+            layer_api.layer_dense_flipout(units=2, kernel_posterior_tensor_fn=lambda d: d.sample())
+            for _ in range(2)
+        ]
+        one, other = (keras.Sequential([keras.Input((3,)), layer]) for layer in layers)
+        one.save_weights(tmp_path / "model.weights.h5")
+        other.load_weights(tmp_path / "model.weights.h5")
+        assert equal(one.get_weights(), other.get_weights())
+
+
+def payloads(marker):
+    """What a hostile file may hold in place of a function; each would leave a `marker`."""
+    namespace = {}
+    exec(f"attack = lambda *args, **kwargs: open({str(marker)!r}, 'w')", namespace)
+    a_lambda = {
+        "class_name": "__lambda__",
+        "config": {"value": python_utils.func_dump(namespace["attack"])},
+    }
+    return {
+        "lambda": a_lambda,
+        "lambda layer": {
+            "module": "keras.layers",
+            "class_name": "Lambda",
+            "config": {"function": a_lambda},
+            "registered_name": None,
+        },
+        "function of a module": {
+            "module": "os",
+            "class_name": "function",
+            "config": "system",
+            "registered_name": "system",
+        },
+        "function with a registered name": {
+            "module": "os",
+            "class_name": "function",
+            "config": "system",
+            "registered_name": "layer_api>StandardNormal",
+        },
+        "function of Python": {
+            "module": "builtins",
+            "class_name": "function",
+            "config": "exec",
+            "registered_name": "function",
+        },
+        "function of Keras": {
+            "module": "keras.utils",
+            "class_name": "function",
+            "config": "get_file",
+            "registered_name": "get_file",
+        },
+        "class of a module": {
+            "module": "hostile",
+            "class_name": "Hostile",
+            "config": {},
+            "registered_name": "Hostile",
+        },
+    }
+
+
+def write_with(file, changed, layer_config, path):
+    """Write a copy of a `.keras` file in which one value of the layer's config is another one."""
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(changed, "w") as new:
+        for item in old.infolist():
+            content = old.read(item)
+            if item.filename == "config.json":
+                config = json.loads(content)
+                place = config["config"]["layers"][-1]["config"]
+                for key in path[:-1]:
+                    place = place[key]
+                assert path[-1] in place
+                place[path[-1]] = layer_config
+                content = json.dumps(config).encode()
+            new.writestr(item, content)
+
+
+@every_layer
+def test_hostile_files_run_nothing(case, tmp_path, monkeypatch):
+    marker = tmp_path / "marker"
+    (tmp_path / "hostile.py").write_text(f"""
+open({str(marker)!r}, "w")
+class Hostile:
+    def __call__(self, *args): open({str(marker)!r}, "w")
+    @classmethod
+    def from_config(cls, config): open({str(marker)!r}, "w")
+""")
+    monkeypatch.syspath_prepend(tmp_path)
+    block = layer_api.MeanFieldNormal()
+    own = {"kernel_posterior_fn": block} if "kernel_posterior_fn" in case.changed else {}
+    model = keras.Sequential([keras.Input(case.shapes[0][0]), case.make(**own)])
+    model.save(tmp_path / "model.keras")
+    places = [[name] for name in functions_of(case)]
+    if own:
+        places += [["kernel_posterior_fn", "config", name] for name in block.get_config()]
+    for place in places:
+        for name, payload in payloads(marker).items():
+            write_with(tmp_path / "model.keras", tmp_path / "changed.keras", payload, place)
+            with pytest.raises((ValueError, TypeError)):
+                keras.saving.load_model(tmp_path / "changed.keras", safe_mode=True)
+            assert not marker.exists(), (place, name)
+            assert "hostile" not in sys.modules
+
+
+def test_a_name_that_is_not_registered_is_named(tmp_path):
+    layer = layer_api.layer_dense_flipout(units=2, kernel_prior_fn=layer_api.LaplacePrior())
+    config = json.loads(json.dumps(layer.get_config()))
+    config["kernel_prior_fn"]["registered_name"] = "my_package>Narrow"
+    message = "`kernel_prior_fn` cannot be loaded: the file names 'my_package>Narrow', which is not"
+    with pytest.raises(TypeError, match=message):  # Keras's, which quotes ours
+        layer_api.DenseFlipout.from_config(config)
+
+
+RUN = """
+import json, os, pathlib, signal, keras, numpy as np
+from test_contract import data
+from test_saving import model_of_all, state_of
+from layers import CASES
+folder, kill = sys.argv[1], sys.argv[2] == "kill"
+keras.utils.set_random_seed(int(sys.argv[3]))
+# The variants in turn: every block is there, and not every layer with each of them.
+models = [model_of_all(case, slice(i % 4, i % 4 + 1)) for i, case in enumerate(CASES)]
+outputs = [output for model in models for output in model.outputs]
+model = keras.Model([m.input for m in models], outputs)
+x = [data(case, rows=12)[0] for case in CASES]
+y = [data(case, rows=12)[1] for case, m in zip(CASES, models) for _ in m.outputs]
+
+class Kill(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        (pathlib.Path(folder).parent / "epochs").open("a").write(f"{epoch} ")
+    def on_train_batch_end(self, batch, logs=None):
+        if kill and (self.epoch, batch) == (2, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+model.compile(optimizer="adam", loss=["mse"] * len(outputs), jit_compile=False)
+model.fit(
+    x, y, epochs=4, batch_size=4, shuffle=False, verbose=0,
+    callbacks=[keras.callbacks.BackupAndRestore(folder), Kill()],
+)
+print(json.dumps([state_of(model), state_of(model.optimizer)]))
+"""
+
+
+def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
+    """Weights, noise, optimizer and losses, bit for bit; the resumed run has another seed."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole = in_a_fresh_process(RUN, tmp_path / "whole" / "backup", "run", 1)
+    start = f"import sys; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})\n"
+    backup = tmp_path / "killed" / "backup"
+    run = subprocess.run(
+        [sys.executable, "-c", start + RUN, str(backup), "kill", "1"], capture_output=True
+    )
+    assert run.returncode == -signal.SIGKILL
+    assert in_a_fresh_process(RUN, backup, "run", 2) == whole
+    assert (tmp_path / "killed" / "epochs").read_text() == "0 1 2 2 3 "
