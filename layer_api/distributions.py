@@ -156,7 +156,7 @@ def _log_mixture(mixture, value):
 
 
 def _sum_dtype(x):
-    """The dtype for a sum over a kernel: in float16 it would overflow, or lose its small terms."""
+    """Return the dtype of a sum over a kernel, which float16 would overflow or round away."""
     return keras.backend.result_type(x.dtype, "float32")
 
 
