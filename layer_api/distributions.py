@@ -156,7 +156,7 @@ def _log_mixture(mixture, value):
 
 
 def _sum_dtype(x):
-    """Return the dtype for a sum over a kernel: float16 would overflow, or lose small terms."""
+    """Return the dtype of a sum over a kernel, which float16 would overflow or round away."""
     return keras.backend.result_type(x.dtype, "float32")
 
 

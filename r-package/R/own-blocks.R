@@ -1,3 +1,5 @@
+# The example is code of Python in code of R.
+# nolint start: commented_code_linter.
 #' A posterior, prior or divergence of your own
 #'
 #' A function of R with the arguments that a layer's help page names works in every layer, and
@@ -39,3 +41,4 @@
 #' layer <- layer_dense_flipout(units = 2, kernel_prior_fn = python$Narrow(0.5))
 #' @name own_blocks
 NULL
+# nolint end

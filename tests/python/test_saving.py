@@ -289,11 +289,12 @@ from layers import CASES
 folder, kill = sys.argv[1], sys.argv[2] == "kill"
 keras.utils.set_random_seed(int(sys.argv[3]))
 # The variants in turn: every block is there, and not every layer with each of them.
-models = [model_of_all(case, slice(i % 4, i % 4 + 1)) for i, case in enumerate(CASES)]
+cases = [case for case in CASES if case.by_row]
+models = [model_of_all(case, slice(i % 4, i % 4 + 1)) for i, case in enumerate(cases)]
 outputs = [output for model in models for output in model.outputs]
 model = keras.Model([m.input for m in models], outputs)
-x = [data(case, rows=12)[0] for case in CASES]
-y = [data(case, rows=12)[1] for case, m in zip(CASES, models) for _ in m.outputs]
+x = [data(case, rows=12)[0] for case in cases]
+y = [data(case, rows=12)[1] for case, m in zip(cases, models) for _ in m.outputs]
 
 class Kill(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
