@@ -39,6 +39,7 @@ from layer_api.priors import (
     TrainableNormal,
     default_multivariate_normal_fn,
 )
+from layer_api.variable import VariableLayer, layer_variable
 from layer_api.version import __version__
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "ScaleMixturePrior",
     "StandardNormal",
     "TrainableNormal",
+    "VariableLayer",
     "__version__",
     "default_mean_field_normal_fn",
     "default_multivariate_normal_fn",
@@ -78,5 +80,6 @@ __all__ = [
     "layer_dense_flipout",
     "layer_dense_local_reparameterization",
     "layer_dense_reparameterization",
+    "layer_variable",
     "pipe",
 ]

@@ -99,6 +99,21 @@ def whole_numbers(argument, value, count, minimum=1):
     )
 
 
+def shape(argument, value):
+    """Return `value` as a tuple of ints; one number stands for a vector of that length."""
+    is_sequence = hasattr(value, "__iter__") and not isinstance(value, (str, dict))
+    values = list(value) if is_sequence else [value]
+    are_whole = [hasattr(n, "__index__") and not isinstance(n, bool) for n in values]
+    if all(are_whole) and all(operator.index(n) >= 1 for n in values):
+        return tuple(map(operator.index, values))
+    raise invalid(
+        argument,
+        "a whole number of at least 1 or a list of them",
+        describe(value),
+        f"Pass, for example, {argument}=3.",
+    )
+
+
 def one_of(argument, value, known):
     """Return the string among `known` that `value` is, in whatever case it is written."""
     if isinstance(value, str) and value.lower() in known:
@@ -188,17 +203,35 @@ def activation(value):
     return function
 
 
+def initializer(argument, value):
+    """Return the Keras initializer that `value` names."""
+    return _of_keras("initializer", argument, value, "'glorot_uniform'", optional=False)
+
+
 def regularizer(argument, value):
     """Return the Keras regularizer that `value` names."""
+    return _of_keras("regularizer", argument, value, "'l2' or keras.regularizers.L2(0.01)")
+
+
+def constraint(argument, value):
+    """Return the Keras constraint that `value` names."""
+    return _of_keras("constraint", argument, value, "'non_neg' or keras.constraints.MaxNorm(2.0)")
+
+
+def _of_keras(kind, argument, value, example, optional=True):
+    """Return the object of one kind, such as "regularizer", that `value` names to Keras."""
     try:
-        return keras.regularizers.get(value)
+        found = getattr(keras, f"{kind}s").get(value)
     except (ValueError, TypeError):
+        found = value
+    if not (callable(found) or (found is None and optional)) or isinstance(found, (str, type)):
         raise invalid(
             argument,
-            "None/NULL, a Keras regularizer or its name",
+            f"{'None/NULL, ' if optional else ''}a Keras {kind} or its name",
             describe(value),
-            "Pass, for example, 'l2' or keras.regularizers.L2(0.01).",
-        ) from None
+            f"Pass, for example, {example}.",
+        )
+    return found
 
 
 def nearest(name, known):

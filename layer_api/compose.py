@@ -34,7 +34,7 @@ def registered(layer_class):
     described = inspect.cleandoc(owner.__doc__).partition("\nArgs:\n")[2]
     document = inspect.cleandoc(layer_class.__doc__).replace("{arguments}", "Args:\n" + described)
     for name in ("ESTIMATOR", "LOSSES", "RAISES", "REFERENCES"):
-        text = inspect.cleandoc(getattr(layer_class, name))
+        text = inspect.cleandoc(getattr(layer_class, name, ""))
         document = document.replace(f"{{{name.lower()}}}", text)
     layer_class.__doc__ = document
     return keras.saving.register_keras_serializable("layer_api")(layer_class)

@@ -2,7 +2,7 @@
 
 import keras
 
-from layer_api import arguments
+from layer_api import arguments, backend
 
 
 class Block:
@@ -97,3 +97,13 @@ def serialize(argument, identifier):
             "'mean_field_normal' or a config object such as MeanFieldNormal()."
         )
     return keras.saving.serialize_keras_object(identifier)
+
+
+def by_name(activation):
+    """Return the name by which Keras knows an activation function, else the function itself."""
+    name = getattr(activation, "__name__", None)
+    known = getattr(keras.activations, name or "", None)
+    if activation is keras.activations.linear:
+        return None
+    # `tf.nn.relu` is not `keras.activations.relu`, but Keras saves the one as the other, too.
+    return name if activation is known or (known and backend.owns(activation)) else activation

@@ -20,6 +20,12 @@ if not hasattr(keras.layers.Layer, "_get_own_losses"):
 class Layer(keras.layers.Layer):
     """Base of all layers here: losses as functions, metrics, name scopes, checked weights."""
 
+    RAISES = """
+    Raises:
+        ValueError: An argument has a value that it cannot have; the message says what it can be.
+        TypeError: An argument has the wrong type, or is not known.
+    """
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._loss_functions = []

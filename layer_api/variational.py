@@ -38,12 +38,6 @@ class VariationalLayer(Layer):
     pass `kl_weight=1/n`, where `n` is the number of training examples.
     """
 
-    RAISES = """
-    Raises:
-        ValueError: An argument has a value that it cannot have; the message says what it can be.
-        TypeError: An argument has the wrong type, or is not known.
-    """
-
     def __init__(
         self,
         *,
@@ -128,7 +122,7 @@ class VariationalLayer(Layer):
         """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
         return {
             **super().get_config(),
-            "activation": identifiers.serialize("activation", _by_name(self.activation)),
+            "activation": identifiers.serialize("activation", identifiers.by_name(self.activation)),
             **{name: identifiers.serialize(name, given) for name, given in self._given.items()},
             "seed": self.seed,
             "kl_weight": self.kl_weight,
@@ -138,7 +132,7 @@ class VariationalLayer(Layer):
         """Return the arguments that differ from the defaults, as Keras prints a layer."""
         defaults = arguments.parameters_of(type(self))
         values = {name: self._given.get(name, getattr(self, name, None)) for name in defaults}
-        values["activation"] = _by_name(self.activation)
+        values["activation"] = identifiers.by_name(self.activation)
         shown = [
             f"{name}={getattr(value, '__name__', value)}"
             for name, value in values.items()
@@ -318,13 +312,3 @@ def _throw_away_variable(name, shape=None, dtype=None, **_):
         tuple(int(n) for n in shape or ()),
         keras.backend.standardize_dtype(dtype or keras.backend.floatx()),
     )
-
-
-def _by_name(activation):
-    """Return the name by which Keras knows an activation function, else the function itself."""
-    name = getattr(activation, "__name__", None)
-    known = getattr(keras.activations, name or "", None)
-    if activation is keras.activations.linear:
-        return None
-    # `tf.nn.relu` is not `keras.activations.relu`, but Keras saves the one as the other, too.
-    return name if activation is known or (known and backend.owns(activation)) else activation
