@@ -29,11 +29,22 @@ class Case(NamedTuple):
     weights: list[tuple[str, tuple[int, ...]]]
     # Arguments of `changed` that exclude another one.
     alone: tuple[str, ...] = ()
+    # Arguments with which it stands for its means in every call.
+    noiseless: dict[str, Any] = {  # noqa: RUF012
+        "kernel_posterior_tensor_fn": "mean",
+        "bias_posterior_tensor_fn": "mean",
+    }
 
     @property
     def together(self):
         """The changed arguments that can be given together."""
         return {name: value for name, value in self.changed.items() if name not in self.alone}
+
+    @property
+    def drawn(self):
+        """Those of them with which it draws."""
+        given = self.together.items()
+        return {name: value for name, value in given if self.noiseless.get(name) != value}
 
     def make(self, **arguments):
         """Return a layer with the required arguments, a seed, and `arguments`."""
@@ -111,6 +122,26 @@ CASES = [
     dense("DenseFlipout"),
     dense("DenseReparameterization"),
     dense("DenseLocalReparameterization"),
+    Case(
+        layer=layer_api.DenseVariational,
+        function=layer_api.layer_dense_variational,
+        required={"units": 2},
+        changed={
+            "units": 4,
+            "make_posterior_fn": "multivariate_normal_tril",
+            "make_prior_fn": "trainable_normal",
+            "kl_weight": 0.5,
+            "kl_use_exact": True,
+            "activation": "relu",
+            "use_bias": False,
+            "activity_regularizer": keras.regularizers.L2(0.5),
+            "seed": 7,
+        },
+        shapes=[((3,), (2,)), ((5, 3), (5, 2)), ((4, 5, 3), (4, 5, 2))],
+        undefined=(None,),
+        weights=[("posterior_loc", (8,)), ("posterior_untransformed_scale", (8,))],
+        noiseless={"make_posterior_fn": "deterministic"},
+    ),
     conv("Conv1DFlipout", 1),
     conv("Conv1DReparameterization", 1),
     conv("Conv2DFlipout", 2),
