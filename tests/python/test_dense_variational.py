@@ -110,13 +110,14 @@ def test_exact_conjugate_posterior():
         1, "multivariate_normal_tril", kl_weight=1 / n, kl_use_exact=True, seed=1
     )
     model = keras.Sequential([keras.Input((2,)), layer])
-    schedule = keras.optimizers.schedules.CosineDecay(0.05, 3000)
+    schedule = keras.optimizers.schedules.CosineDecay(0.02, 8000)
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
         loss=lambda y, f: (y - f) ** 2 / (2 * noise**2),
+        steps_per_execution=500,
         jit_compile=True,
     )
-    data = tf.data.Dataset.from_tensors((x, y)).repeat(3000)
+    data = tf.data.Dataset.from_tensors((x, y)).repeat(8000)
     model.fit(data, epochs=1, shuffle=False, verbose=0)
     q = layer.posterior()
     found = tfd.MultivariateNormalTriL(
