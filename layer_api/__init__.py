@@ -30,8 +30,15 @@ from layer_api.dense import (
     layer_dense_local_reparameterization,
     layer_dense_reparameterization,
 )
+from layer_api.dense_variational import DenseVariational, layer_dense_variational
+from layer_api.distribution_lambda import DistributionLambda, layer_distribution_lambda
 from layer_api.divergences import KLDivergence, MonteCarloKL
-from layer_api.posteriors import Deterministic, MeanFieldNormal, default_mean_field_normal_fn
+from layer_api.posteriors import (
+    Deterministic,
+    MeanFieldNormal,
+    MultivariateNormalTriL,
+    default_mean_field_normal_fn,
+)
 from layer_api.priors import (
     LaplacePrior,
     NormalPrior,
@@ -60,11 +67,14 @@ __all__ = [
     "DenseFlipout",
     "DenseLocalReparameterization",
     "DenseReparameterization",
+    "DenseVariational",
     "Deterministic",
+    "DistributionLambda",
     "KLDivergence",
     "LaplacePrior",
     "MeanFieldNormal",
     "MonteCarloKL",
+    "MultivariateNormalTriL",
     "NormalPrior",
     "ScaleMixturePrior",
     "StandardNormal",
@@ -83,6 +93,8 @@ __all__ = [
     "layer_dense_flipout",
     "layer_dense_local_reparameterization",
     "layer_dense_reparameterization",
+    "layer_dense_variational",
+    "layer_distribution_lambda",
     "layer_variable",
     "pipe",
 ]

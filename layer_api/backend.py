@@ -94,6 +94,22 @@ def deterministic_distribution(loc):
     return tfd.Independent(deterministic, reinterpreted_batch_ndims=deterministic.batch_shape.rank)
 
 
+def multivariate_normal_distribution(loc, scale_tril):
+    """Return the normal over all elements of `loc`, which may have any shape, as one event."""
+    import tensorflow_probability as tfp
+
+    normal = _tfd().MultivariateNormalTriL(tf.reshape(loc, [-1]), scale_tril)
+    if len(loc.shape) == 1:
+        return normal
+    reshape = tfp.bijectors.Reshape(loc.shape, event_shape_in=[-1])
+    return _tfd().TransformedDistribution(normal, reshape)
+
+
+def event_and_batch_shape(distribution):
+    """Return the shapes of one draw and of the batch of one of the library's distributions."""
+    return tuple(distribution.event_shape), tuple(distribution.batch_shape)
+
+
 def laplace_distribution(loc, scale):
     """Return independent Laplace distributions as one distribution over all elements."""
     tfd = _tfd()

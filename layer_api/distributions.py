@@ -28,6 +28,13 @@ class Deterministic(NamedTuple):
     loc: Any
 
 
+class MultivariateNormal(NamedTuple):
+    """Normal over all elements of `loc` at once, with the covariance scale_tril @ scale_tril^T."""
+
+    loc: Any
+    scale_tril: Any
+
+
 class Laplace(NamedTuple):
     """Independent Laplace distributions with the parameters `loc` and `scale`, numbers."""
 
@@ -44,7 +51,7 @@ class NormalMixture(NamedTuple):
 
 def known(distribution):
     """Return a library's independent normal or point mass as one of ours, anything else as is."""
-    if isinstance(distribution, (Normal, Deterministic)):
+    if isinstance(distribution, (Normal, Deterministic, MultivariateNormal)):
         return distribution
     if (parameters := backend.normal_parameters(distribution)) is not None:
         return Normal(*parameters)
@@ -67,6 +74,8 @@ def library(distribution, shape, dtype=None):
         return backend.normal_distribution(everywhere(distribution.loc), distribution.scale)
     if isinstance(distribution, Deterministic):
         return backend.deterministic_distribution(distribution.loc)
+    if isinstance(distribution, MultivariateNormal):
+        return backend.multivariate_normal_distribution(*distribution)
     if isinstance(distribution, Laplace):
         return backend.laplace_distribution(everywhere(distribution.loc), distribution.scale)
     if isinstance(distribution, NormalMixture):
@@ -77,7 +86,7 @@ def library(distribution, shape, dtype=None):
 
 def has_closed_form(q, p):
     """Tell whether `kl_divergence` knows KL(q || p)."""
-    return isinstance(q, (Normal, Deterministic)) and isinstance(p, Normal)
+    return isinstance(q, (Normal, Deterministic, MultivariateNormal)) and isinstance(p, Normal)
 
 
 def kl_divergence(q, p):
@@ -89,12 +98,21 @@ def kl_divergence(q, p):
 
     Point mass from normal: the density of the point mass is left out, as for a point estimate,
     which makes it -sum(log p(q.loc)), the penalty of a maximum a posteriori estimate.
+
+    Multivariate normal with the triangular factor L from normal, with R = L / p.scale by rows:
+
+        KL = sum(-log diag(R) - 1/2) + (sum(R^2) + sum(d^2)) / 2
     """
     dtype = _sum_dtype(q.loc)
     loc, p_loc, p_scale = (ops.convert_to_tensor(x, dtype) for x in (q.loc, p.loc, p.scale))
     d = (loc - p_loc) / p_scale
     if isinstance(q, Deterministic):
         return ops.sum(0.5 * ops.square(d) + ops.log(p_scale) + 0.5 * math.log(2 * math.pi))
+    if isinstance(q, MultivariateNormal):
+        rows = ops.reshape(ops.broadcast_to(p_scale, ops.shape(loc)), (-1, 1))
+        r = ops.convert_to_tensor(q.scale_tril, dtype) / rows
+        squares = ops.sum(ops.square(r)) + ops.sum(ops.square(d))
+        return 0.5 * squares - ops.sum(ops.log(ops.diagonal(r)) + 0.5)
     r = ops.convert_to_tensor(q.scale, dtype) / p_scale
     return ops.sum(0.5 * (ops.square(r) + ops.square(d) - 1.0) - ops.log(r))
 
@@ -111,6 +129,13 @@ def estimated_kl_divergence(q, p, shape, key, n_samples):
         e = noise.normal((n_samples, *shape), key, dtype)
         w = loc + scale * e
         log_q = _log_normal(e, ops.broadcast_to(scale, ops.shape(e)))
+    elif isinstance(q, MultivariateNormal):
+        dtype = _sum_dtype(q.loc)
+        loc, scale_tril = ops.cast(q.loc, dtype), ops.cast(q.scale_tril, dtype)
+        e = noise.normal((n_samples, scale_tril.shape[0]), key, dtype)
+        deviations = ops.matmul(e, ops.transpose(scale_tril))
+        w = loc + ops.reshape(deviations, (n_samples, *shape))
+        log_q = _log_normal(e, ops.broadcast_to(ops.diagonal(scale_tril), ops.shape(e)))
     elif isinstance(q, Deterministic):  # one draw is as good as many, and its density is left out
         n_samples = 1
         w = ops.cast(q.loc, _sum_dtype(q.loc))[None]
@@ -169,6 +194,10 @@ def draw(distribution, shape, key):
     if isinstance(distribution, Normal):
         dtype = keras.backend.standardize_dtype(distribution.loc.dtype)
         return distribution.loc + distribution.scale * noise.normal(shape, key, dtype)
+    if isinstance(distribution, MultivariateNormal):
+        loc, scale_tril = distribution
+        e = noise.normal((scale_tril.shape[0], 1), key, keras.backend.standardize_dtype(loc.dtype))
+        return loc + ops.reshape(ops.matmul(scale_tril, e), ops.shape(loc))
     if isinstance(distribution, Deterministic):
         return distribution.loc
     return backend.seeded(distribution, key).sample()

@@ -39,6 +39,12 @@ def current(generator):
     return ops.convert_to_tensor(generator.state)
 
 
+def previous(generator):
+    """Return the state that the last call of the layer had."""
+    state = current(generator)
+    return state - ops.convert_to_tensor([0, 1], state.dtype)
+
+
 def key(state, stream):
     """Return the key of one stream of draws; replicas of a distributed run get different ones."""
     counter = state[1] * len(STREAMS) + STREAMS.index(stream)

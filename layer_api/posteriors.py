@@ -1,9 +1,11 @@
 """Posteriors: what the distribution of a kernel or of a bias is, and how it starts."""
 
+import math
 from typing import ClassVar
 
 import keras
 import ml_dtypes
+import numpy as np
 from keras import ops
 
 from layer_api import distributions, identifiers
@@ -170,6 +172,99 @@ class Deterministic(_Parametrized):
         return self._config_of("loc")
 
 
+@keras.saving.register_keras_serializable("layer_api")
+class MultivariateNormalTriL(MeanFieldNormal):
+    """Posterior of one normal over all weights at once, with any covariance.
+
+    Use it where weights depend on each other, as those of correlated inputs do: independent
+    normals then take each of them for surer than it is. The covariance is `L @ L^T` with a lower
+    triangular `L`, whose diagonal is `eps + softplus(untransformed_scale)` and whose elements below
+    the diagonal start at 0, so that it starts equal to `MeanFieldNormal`. For n weights these are
+    n * (n + 3) / 2 numbers, and a draw costs n^2 products: it is for small layers.
+
+    Args:
+        loc_initializer: Keras initializer of the means. Default `None`: normal with mean 0 and
+            standard deviation 0.1.
+        untransformed_scale_initializer: Keras initializer of the diagonal before the softplus.
+            Default `None`: normal with mean -3 and standard deviation 0.1, which makes standard
+            deviations of about 0.05.
+        off_diagonal_initializer: Keras initializer of the elements below the diagonal, row by row.
+            Default `None`: zeros.
+        loc_regularizer: Keras regularizer of the means. Default `None`.
+        untransformed_scale_regularizer: Keras regularizer of the diagonal before the softplus.
+            Default `None`.
+        off_diagonal_regularizer: Keras regularizer of the elements below the diagonal. Default
+            `None`.
+        loc_constraint: Keras constraint on the means. Default `None`.
+        untransformed_scale_constraint: Keras constraint on the diagonal before the softplus.
+            Default `None`.
+        off_diagonal_constraint: Keras constraint on the elements below the diagonal. Default
+            `None`.
+
+    Returns:
+        A config object for the arguments `make_posterior_fn`, and for `kernel_posterior_fn` of the
+        layers with the reparameterization estimator and `bias_posterior_fn` of any layer.
+
+    Raises:
+        ValueError: An initializer, regularizer or constraint is not known to Keras.
+
+    Example:
+
+    ```python
+    layer = layer_api.layer_dense_variational(
+        units=1, make_posterior_fn=layer_api.MultivariateNormalTriL(), kl_use_exact=True
+    )
+    ```
+    """
+
+    _START = {  # noqa: RUF012
+        **MeanFieldNormal._START,
+        "off_diagonal": {"class_name": "Zeros", "config": {}},
+    }
+
+    def __init__(
+        self,
+        loc_initializer=None,
+        untransformed_scale_initializer=None,
+        off_diagonal_initializer=None,
+        loc_regularizer=None,
+        untransformed_scale_regularizer=None,
+        off_diagonal_regularizer=None,
+        loc_constraint=None,
+        untransformed_scale_constraint=None,
+        off_diagonal_constraint=None,
+    ):
+        super().__init__(
+            loc_initializer,
+            untransformed_scale_initializer,
+            loc_regularizer,
+            untransformed_scale_regularizer,
+            loc_constraint,
+            untransformed_scale_constraint,
+        )
+        self._configure(
+            "off_diagonal",
+            off_diagonal_initializer,
+            off_diagonal_regularizer,
+            off_diagonal_constraint,
+        )
+
+    def parametrize(self, dtype, shape, *args):
+        """Create the variables, or look them up, and return the distribution as one of ours."""
+        loc, scale = super().parametrize(dtype, shape, *args)
+        scale_tril = ops.diag(ops.reshape(scale, (-1,)))
+        n = math.prod(shape)
+        if n > 1:
+            below = np.stack(np.tril_indices(n, -1), axis=-1)
+            off_diagonal = self._variable("off_diagonal", dtype, (len(below),), *args)
+            scale_tril = scale_tril + ops.scatter(below, off_diagonal, (n, n))
+        return distributions.MultivariateNormal(loc, scale_tril)
+
+    def get_config(self):
+        """Return the arguments that make an equal block."""
+        return {**super().get_config(), **self._config_of("off_diagonal")}
+
+
 def default_mean_field_normal_fn(
     is_singular=False,
     loc_initializer=None,
@@ -223,7 +318,11 @@ def default_mean_field_normal_fn(
     )
 
 
-NAMED = {"mean_field_normal": MeanFieldNormal, "deterministic": Deterministic}
+NAMED = {
+    "mean_field_normal": MeanFieldNormal,
+    "deterministic": Deterministic,
+    "multivariate_normal_tril": MultivariateNormalTriL,
+}
 
 # What `*_posterior_tensor_fn` may be called by name: the value that stands for the posterior.
 TENSOR_FNS = {"sample": distributions.draw, "mean": distributions.mean}

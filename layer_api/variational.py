@@ -8,7 +8,6 @@ An estimator (`estimators.py`) says how noise of the kernel reaches the outputs;
 
 import functools
 
-import keras
 from keras import ops
 
 from layer_api import (
@@ -21,22 +20,19 @@ from layer_api import (
     posteriors,
     priors,
 )
-from layer_api.layer import Layer
+from layer_api.stochastic import StochasticLayer, throw_away_variable
 
 
-class VariationalLayer(Layer):
+class VariationalLayer(StochasticLayer):
     """Posterior, prior and divergence of a kernel and of a bias; seed; config.
 
     A subclass provides `_apply_kernel(inputs, state)`, `_kernel_shape(input_shape)` and
     `_bias_shape()`, both shapes as tuples.
     """
 
-    LOSSES = """
-    Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
-    that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
-    whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
-    pass `kl_weight=1/n`, where `n` is the number of training examples.
-
+    LOSSES = (
+        StochasticLayer.LOSSES
+        + """
     A posterior, prior or divergence of your own is a function, or an object of a class with
     `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
     that shall be saved, register it, and have the same lines run wherever the model is loaded:
@@ -54,6 +50,7 @@ class VariationalLayer(Layer):
 
         keras.saving.register_keras_serializable("my_package")(Narrow)
     """
+    )
 
     def __init__(
         self,
@@ -73,14 +70,8 @@ class VariationalLayer(Layer):
         kl_weight,
         **kwargs,
     ):
-        arguments.only_known(type(self), kwargs)
-        if isinstance(activation, dict) and "class_name" in activation:
-            activation = identifiers.deserialize("activation", activation)
-        activation = arguments.activation(activation)
-        seed = arguments.seed(seed)
         kl_weight = arguments.weight("kl_weight", kl_weight)
         trainable = arguments.flag("trainable", trainable)
-        activity_regularizer = arguments.regularizer("activity_regularizer", activity_regularizer)
         # What the user gave, for the config; beside what it stands for, as attributes.
         given = {
             "kernel_posterior_fn": kernel_posterior_fn,
@@ -96,14 +87,15 @@ class VariationalLayer(Layer):
         # The config of a file has served its turn: a layer that is loaded prints as any other.
         given = {name: meant[name] if isinstance(v, dict) else v for name, v in given.items()}
 
-        super().__init__(activity_regularizer=activity_regularizer, trainable=trainable, **kwargs)
-        self.activation = activation
-        self.seed = seed
-        self.kl_weight = kl_weight
-        self.supports_masking = True
-        self._noise_seed = noise.drawn_seed() if seed is None else seed
-        self.seed_generator = keras.random.SeedGenerator(self._noise_seed)
-        vars(self)["_given"] = given  # past Keras's tracker, which would wrap what it finds
+        super().__init__(
+            given=given,
+            activation=activation,
+            activity_regularizer=activity_regularizer,
+            seed=seed,
+            kl_weight=kl_weight,
+            trainable=trainable,
+            **kwargs,
+        )
         for name, function in meant.items():
             setattr(self, name, function)
 
@@ -114,8 +106,8 @@ class VariationalLayer(Layer):
         # A user's function is tried on throw-away values first: a mistake in it raises here, when
         # the layer has no variable yet.
         for part in shapes:
-            self._check(part, self._posterior(part, _throw_away_variable))
-            self._prior(part, _throw_away_variable)
+            self._check(part, self._posterior(part, throw_away_variable))
+            self._prior(part, throw_away_variable)
         for part in shapes:
             self._posterior(part, self._create_variable)
             prior = self._prior(part, self._create_variable)
@@ -137,40 +129,6 @@ class VariationalLayer(Layer):
     def _add_bias(self, outputs, bias):
         return ops.add(outputs, bias)
 
-    def get_config(self):
-        """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
-        return {
-            **super().get_config(),
-            "activation": identifiers.serialize("activation", identifiers.by_name(self.activation)),
-            **{name: identifiers.serialize(name, given) for name, given in self._given.items()},
-            "seed": self.seed,
-            "kl_weight": self.kl_weight,
-        }
-
-    def __repr__(self):
-        """Return the arguments that differ from the defaults, as Keras prints a layer."""
-        defaults = arguments.parameters_of(type(self))
-        values = {name: self._given.get(name, getattr(self, name, None)) for name in defaults}
-        values["activation"] = identifiers.by_name(self.activation)
-        shown = [
-            f"{name}={getattr(value, '__name__', value)}"
-            for name, value in values.items()
-            if name != "kwargs" and value != defaults[name].default
-        ]
-        state = [f"name={self.name}", *shown, f"built={self.built}"]
-        return f"<{type(self).__name__} {', '.join(state)}>"
-
-    def save_own_variables(self, store):
-        """Save the weights and the state of the noise, so that a resumed run draws on."""
-        super().save_own_variables(store)
-        store["noise_state"] = ops.convert_to_numpy(self.seed_generator.state)
-
-    def load_own_variables(self, store):
-        """Load what `save_own_variables` saved."""
-        self.seed_generator.state.assign(store["noise_state"])
-        weights = {name: store[name] for name in store.keys() if name != "noise_state"}  # noqa: SIM118
-        super().load_own_variables(weights)
-
     @property
     def kernel_posterior(self):
         """Distribution of the kernel given the data, of the backend's library."""
@@ -190,29 +148,6 @@ class VariationalLayer(Layer):
     def bias_prior(self):
         """Distribution of the bias before the data, of the backend's library, or None."""
         return self._library("bias", self._prior("bias"))
-
-    def _create_variable(
-        self, name, shape=None, dtype=None, initializer=None, regularizer=None,
-        trainable=None, constraint=None, **kwargs,
-    ):  # fmt: skip
-        """`add_variable_fn` at build: create. Not cast: scale and divergence stay in float32."""
-        variable = self.add_weight(
-            name=name,
-            shape=tuple(int(n) for n in shape or ()),
-            dtype=dtype,
-            initializer=noise.fresh_initializer(
-                initializer or "glorot_uniform", self._noise_seed, name
-            ),
-            regularizer=regularizer,
-            trainable=trainable is not False,
-            constraint=constraint,
-            autocast=False,
-        )
-        return variable.value
-
-    def _look_up_variable(self, name, **_):
-        """`add_variable_fn` afterwards: the value that the variable has now."""
-        return next(v.value for v in self.weights if v.name == name)
 
     def _posterior(self, part, add_variable_fn=None):
         return self._distribution(part, "posterior", add_variable_fn)
@@ -292,9 +227,6 @@ class VariationalLayer(Layer):
         divergence = divergence_fn(backend.seeded(q, key), p, sample)
         return self.kl_weight * ops.sum(ops.convert_to_tensor(divergence))
 
-    def _cast(self, x):
-        return ops.cast(x, self.compute_dtype)
-
 
 _NAMED = {
     "posterior_fn": (posteriors.NAMED, posteriors.TAKES),
@@ -322,12 +254,4 @@ def _fits(shape, expected):
     known = zip(shape, expected, strict=False)
     return len(shape) == len(expected) and not any(
         isinstance(a, int) and isinstance(b, int) and a != b for a, b in known
-    )
-
-
-def _throw_away_variable(name, shape=None, dtype=None, **_):
-    """`add_variable_fn` of the trial: zeros of the right shape, which nothing keeps."""
-    return ops.zeros(
-        tuple(int(n) for n in shape or ()),
-        keras.backend.standardize_dtype(dtype or keras.backend.floatx()),
     )

@@ -70,6 +70,55 @@ posterior_deterministic <- function(
 }
 attr(posterior_deterministic, "py_function_name") <- "Deterministic"
 
+#' Posterior of one normal over all weights at once, with any covariance
+#'
+#' Use it where weights depend on each other, as those of correlated inputs do: independent normals
+#' then take each of them for surer than it is. The covariance is `L @ L^T` with a lower triangular
+#' `L`, whose diagonal is `eps + softplus(untransformed_scale)` and whose elements below the
+#' diagonal start at 0, so that it starts equal to `posterior_mean_field_normal`. For n weights
+#' these are n * (n + 3) / 2 numbers, and a draw costs n^2 products: it is for small layers.
+#'
+#' @param loc_initializer Keras initializer of the means. Default `NULL`: normal with mean 0 and
+#'   standard deviation 0.1.
+#' @param untransformed_scale_initializer Keras initializer of the diagonal before the softplus.
+#'   Default `NULL`: normal with mean -3 and standard deviation 0.1, which makes standard
+#'   deviations of about 0.05.
+#' @param off_diagonal_initializer Keras initializer of the elements below the diagonal, row by
+#'   row. Default `NULL`: zeros.
+#' @param loc_regularizer Keras regularizer of the means. Default `NULL`.
+#' @param untransformed_scale_regularizer Keras regularizer of the diagonal before the softplus.
+#'   Default `NULL`.
+#' @param off_diagonal_regularizer Keras regularizer of the elements below the diagonal. Default
+#'   `NULL`.
+#' @param loc_constraint Keras constraint on the means. Default `NULL`.
+#' @param untransformed_scale_constraint Keras constraint on the diagonal before the softplus.
+#'   Default `NULL`.
+#' @param off_diagonal_constraint Keras constraint on the elements below the diagonal. Default
+#'   `NULL`.
+#' @return A config object for the arguments `make_posterior_fn`, and for `kernel_posterior_fn` of
+#'   the layers with the reparameterization estimator and `bias_posterior_fn` of any layer.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: An initializer, regularizer or constraint is not known to Keras.
+#' @family distributions of weights
+#' @examplesIf reticulate::py_module_available("keras")
+#' layer_dense_variational(units = 1, make_posterior_fn = posterior_multivariate_normal_tril())
+#' @export
+posterior_multivariate_normal_tril <- function(
+  loc_initializer = NULL,
+  untransformed_scale_initializer = NULL,
+  off_diagonal_initializer = NULL,
+  loc_regularizer = NULL,
+  untransformed_scale_regularizer = NULL,
+  off_diagonal_regularizer = NULL,
+  loc_constraint = NULL,
+  untransformed_scale_constraint = NULL,
+  off_diagonal_constraint = NULL
+) {
+  call_core("MultivariateNormalTriL")
+}
+attr(posterior_multivariate_normal_tril, "py_function_name") <- "MultivariateNormalTriL"
+
 #' Prior of independent normals with mean 0 and standard deviation 1
 #'
 #' The default prior of every kernel: with it the divergence has a closed form that is cheap.

@@ -1264,6 +1264,125 @@ layer_dense_reparameterization <- function(
   call_core("layer_dense_reparameterization")
 }
 
+#' Densely-connected layer whose kernel and bias have one joint distribution
+#'
+#' Use it where weights shall depend on each other, where the bias is as uncertain as the kernel,
+#' or where a prior shall be learned. One draw serves the whole batch:
+#'
+#' ```
+#' kernel, bias ~ posterior
+#' outputs = activation(inputs @ kernel + bias)
+#' ```
+#'
+#' The distributions are over one vector: the kernel row by row, then the bias.
+#'
+#' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
+#' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
+#' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
+#' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior or prior that is a function may depend on the inputs. Its divergence is added by
+#' each call of the layer, and counts again in each. If it has a batch of distributions, one for
+#' every row of the inputs, every row gets a draw of its own and the divergences are summed.
+#'
+#' @param object What to compose the layer with. A Sequential model: the layer is added to it and
+#'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
+#'   output returned. Missing or `NULL`: the layer is returned.
+#' @param units Whole number of at least 1, the number of outputs (the size of their last axis).
+#' @param make_posterior_fn Distribution of the weights that training fits: a name, a config object
+#'   such as `posterior_multivariate_normal_tril()`, or a function `(kernel_size, bias_size,
+#'   dtype)` that returns a function, layer or model, which gets the inputs and returns a
+#'   distribution of the backend's library over a vector of `kernel_size + bias_size` numbers. The
+#'   variables of a Keras layer or model become weights of this layer. Default
+#'   `"mean_field_normal"`.
+#' @param make_prior_fn Distribution of the weights before the data, as for `make_posterior_fn`.
+#'   Default `"standard_normal"`.
+#' @param kl_weight Number of at least 0, the factor on the divergence. Default `NULL`, which is 1.
+#' @param kl_use_exact Bool, whether the divergence is the closed form, which must be known for the
+#'   two distributions, or `log q(w) - log p(w)` at the weights `w` that the last call drew, whose
+#'   expectation is the divergence. Default `FALSE`.
+#' @param activation Activation function: the name of one of Keras's, a function, or `NULL` for
+#'   none. Default `NULL`.
+#' @param use_bias Bool, whether there is a bias. Default `TRUE`.
+#' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights of named distributions among them. Default `NULL`: Keras's global random state
+#'   decides, see `keras$utils$set_random_seed()`.
+#' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype`, `trainable` or
+#'   `input_shape`.
+#' @return A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor
+#'   of shape `(batch, ..., units)`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: An argument has a value that it cannot have; the message says what it
+#'   can be.
+#' * `layerapi_TypeError`: An argument has the wrong type, or is not known.
+#' @references Blundell et al. (2015), Weight Uncertainty in Neural Networks.
+#'   <https://arxiv.org/abs/1505.05424>
+#' @family variational layers
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(13L))))
+#' model %>% layer_dense_variational(
+#'   units = 1, make_posterior_fn = "multivariate_normal_tril", kl_weight = 1 / 506
+#' )
+#' @export
+layer_dense_variational <- function(
+  object,
+  units,
+  make_posterior_fn = "mean_field_normal",
+  make_prior_fn = "standard_normal",
+  kl_weight = NULL,
+  kl_use_exact = FALSE,
+  activation = NULL,
+  use_bias = TRUE,
+  activity_regularizer = NULL,
+  seed = NULL,
+  ...
+) {
+  call_core("layer_dense_variational")
+}
+
+#' Layer that returns a distribution, made by a function of its inputs
+#'
+#' Use it as the last layer of a Sequential model that makes a posterior or a prior for
+#' `DenseVariational`: the layers before it return the parameters of the distribution.
+#'
+#' ```
+#' outputs = make_distribution_fn(inputs)
+#' ```
+#'
+#' It cannot be the output layer of a model that `fit()` trains, as Keras 3 passes tensors alone to
+#' a loss. There, let the last layer return the parameters, and write the negative log-likelihood
+#' as the loss: a function of the targets and these parameters.
+#'
+#' @param object What to compose the layer with. A Sequential model: the layer is added to it and
+#'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
+#'   output returned. Missing or `NULL`: the layer is returned.
+#' @param make_distribution_fn Function of one argument, the inputs, that returns a distribution of
+#'   the backend's library.
+#' @param ... Further arguments of `keras$layers$Layer`, such as `name` or `dtype`.
+#' @return A Keras layer. Called on a tensor it returns a distribution.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: An argument has a value that it cannot have; the message says what it
+#'   can be.
+#' * `layerapi_TypeError`: An argument has the wrong type, or is not known.
+#' @family variational layers
+#' @examplesIf reticulate::py_module_available("keras")
+#' tfd <- reticulate::import("tensorflow_probability")$distributions
+#' layer <- layer_distribution_lambda(
+#'   make_distribution_fn = function(inputs) tfd$Independent(tfd$Normal(inputs, 1), 1L)
+#' )
+#' @export
+layer_distribution_lambda <- function(
+  object,
+  make_distribution_fn,
+  ...
+) {
+  call_core("layer_distribution_lambda")
+}
+
 #' Layer that returns a variable, the same for all inputs
 #'
 #' Use it where the parameters of a model depend on no input, for example as the first layer of a

@@ -21,6 +21,7 @@ LAYERS = {name: getattr(layer_api, name) for name in layer_api.__all__ if name[:
 BLOCKS = {
     "posterior_mean_field_normal": layer_api.MeanFieldNormal,
     "posterior_deterministic": layer_api.Deterministic,
+    "posterior_multivariate_normal_tril": layer_api.MultivariateNormalTriL,
     "prior_standard_normal": layer_api.StandardNormal,
     "prior_normal": layer_api.NormalPrior,
     "prior_laplace": layer_api.LaplacePrior,

@@ -39,11 +39,22 @@ class Case(NamedTuple):
     draws: bool = True
     # Whether the outputs have a row for every row of the inputs.
     by_row: bool = True
+    # Arguments with which it stands for its means in every call.
+    noiseless: dict[str, Any] = {  # noqa: RUF012
+        "kernel_posterior_tensor_fn": "mean",
+        "bias_posterior_tensor_fn": "mean",
+    }
 
     @property
     def together(self):
         """The changed arguments that can be given together."""
         return {name: value for name, value in self.changed.items() if name not in self.alone}
+
+    @property
+    def drawn(self):
+        """Those of them with which it draws."""
+        given = self.together.items()
+        return {name: value for name, value in given if self.noiseless.get(name) != value}
 
     def output(self, rows, shape):
         """Return the shape of the outputs for a number of rows."""
@@ -134,6 +145,7 @@ VARIABLE = Case(
     undefined=None,
     weights=[("constant", (4, 2))],
     draws=False,
+    noiseless={},
     by_row=False,
 )
 
@@ -171,6 +183,7 @@ AUTOREGRESSIVE = Case(
     weights=[("kernel_0", (3, 6)), ("bias_0", (6,))],
     held=12,
     draws=False,
+    noiseless={},
 )
 
 
@@ -184,6 +197,26 @@ CASES = [
     dense("DenseFlipout"),
     dense("DenseReparameterization"),
     dense("DenseLocalReparameterization"),
+    Case(
+        layer=layer_api.DenseVariational,
+        function=layer_api.layer_dense_variational,
+        required={"units": 2},
+        changed={
+            "units": 4,
+            "make_posterior_fn": "multivariate_normal_tril",
+            "make_prior_fn": "trainable_normal",
+            "kl_weight": 0.5,
+            "kl_use_exact": True,
+            "activation": "relu",
+            "use_bias": False,
+            "activity_regularizer": keras.regularizers.L2(0.5),
+            "seed": 7,
+        },
+        shapes=[((3,), (2,)), ((5, 3), (5, 2)), ((4, 5, 3), (4, 5, 2))],
+        undefined=(None,),
+        weights=[("posterior_loc", (8,)), ("posterior_untransformed_scale", (8,))],
+        noiseless={"make_posterior_fn": "deterministic"},
+    ),
     conv("Conv1DFlipout", 1),
     conv("Conv1DReparameterization", 1),
     conv("Conv2DFlipout", 2),

@@ -1,0 +1,90 @@
+"""A layer that returns a distribution, for the functions that `DenseVariational` takes."""
+
+from layer_api import arguments, identifiers
+from layer_api.arguments import REQUIRED
+from layer_api.compose import layer_function, registered
+from layer_api.layer import Layer
+
+
+@registered
+class DistributionLambda(Layer):
+    """Layer that returns a distribution, made by a function of its inputs.
+
+    Use it as the last layer of a Sequential model that makes a posterior or a prior for
+    `DenseVariational`: the layers before it return the parameters of the distribution.
+
+        outputs = make_distribution_fn(inputs)
+
+    It cannot be the output layer of a model that `fit()` trains, as Keras 3 passes tensors alone to
+    a loss. There, let the last layer return the parameters, and write the negative log-likelihood
+    as the loss: a function of the targets and these parameters.
+
+    Args:
+        make_distribution_fn: Function of one argument, the inputs, that returns a distribution of
+            the backend's library.
+        **kwargs: Further arguments of `keras.layers.Layer`, such as `name` or `dtype`.
+
+    Returns:
+        A Keras layer. Called on a tensor it returns a distribution.
+
+    {raises}
+
+    Example:
+
+    ```python
+    import tensorflow_probability as tfp
+
+    posterior = keras.Sequential([
+        layer_api.VariableLayer(4),
+        layer_api.DistributionLambda(
+            lambda t: tfp.distributions.Independent(tfp.distributions.Normal(t, 1.0), 1)
+        ),
+    ])
+    ```
+    """
+
+    def __init__(self, make_distribution_fn=REQUIRED, **kwargs):
+        arguments.only_known(type(self), kwargs)
+        meant = _function(make_distribution_fn)
+        super().__init__(**kwargs)
+        # Past Keras's tracker, as a layer's arguments are.
+        vars(self)["_given"] = make_distribution_fn
+        self.make_distribution_fn = meant
+
+    def call(self, inputs):
+        """Return the distribution for these inputs."""
+        return self.make_distribution_fn(inputs)
+
+    def compute_output_spec(self, inputs):
+        """Say that there is none: a Sequential model then applies its layers one by one."""
+        raise NotImplementedError(
+            f"The layer '{self.name}' returns a distribution, and Keras 3 passes only tensors from "
+            "layer to layer of a model and to a loss. Let the last layer of the model return the "
+            "parameters of the distribution, and write the negative log-likelihood as the loss: "
+            "a function of the targets and these parameters. In a Sequential model that makes a "
+            "posterior or a prior of DenseVariational this layer is in its place."
+        )
+
+    def get_config(self):
+        """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
+        function = identifiers.serialize("make_distribution_fn", self._given)
+        return {**super().get_config(), "make_distribution_fn": function}
+
+
+def _function(value):
+    """Return the function that `value` is, or stands for in a saved config."""
+    if isinstance(value, dict) and "class_name" in value:
+        value = identifiers.deserialize("make_distribution_fn", value)
+    if isinstance(value, type) or not callable(value):
+        raise arguments.invalid(
+            "make_distribution_fn",
+            "a function that takes (inputs)",
+            arguments.describe(value),
+            "Let it return a distribution, for example Independent(Normal(inputs, 1.0), 1).",
+            TypeError,
+        )
+    arguments.takes("make_distribution_fn", value, ("inputs",))
+    return value
+
+
+layer_distribution_lambda = layer_function(DistributionLambda, "layer_distribution_lambda")

@@ -1,0 +1,108 @@
+"""The base of the layers that draw their weights: seed, state of the noise, variables, config."""
+
+import keras
+from keras import ops
+
+from layer_api import arguments, identifiers, noise
+from layer_api.layer import Layer
+
+
+class StochasticLayer(Layer):
+    """Layer with an activation, a seed that governs every draw, and a weight of its divergence.
+
+    `given` holds the arguments that name, or are, functions, as the user gave them.
+    """
+
+    LOSSES = """
+    Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
+    that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
+    whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
+    pass `kl_weight=1/n`, where `n` is the number of training examples.
+    """
+
+    def __init__(
+        self, *, given, activation, activity_regularizer, seed, kl_weight, **kwargs
+    ):  # fmt: skip
+        arguments.only_known(type(self), kwargs)
+        if isinstance(activation, dict) and "class_name" in activation:
+            activation = identifiers.deserialize("activation", activation)
+        activation = arguments.activation(activation)
+        seed = arguments.seed(seed)
+        activity_regularizer = arguments.regularizer("activity_regularizer", activity_regularizer)
+
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.activation = activation
+        self.seed = seed
+        self.kl_weight = kl_weight
+        self.supports_masking = True
+        self._noise_seed = noise.drawn_seed() if seed is None else seed
+        self.seed_generator = keras.random.SeedGenerator(self._noise_seed)
+        vars(self)["_given"] = given  # past Keras's tracker, which would wrap what it finds
+
+    def get_config(self):
+        """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
+        return {
+            **super().get_config(),
+            "activation": identifiers.serialize("activation", identifiers.by_name(self.activation)),
+            **{name: identifiers.serialize(name, given) for name, given in self._given.items()},
+            "seed": self.seed,
+            "kl_weight": self.kl_weight,
+        }
+
+    def __repr__(self):
+        """Return the arguments that differ from the defaults, as Keras prints a layer."""
+        defaults = arguments.parameters_of(type(self))
+        values = {name: self._given.get(name, getattr(self, name, None)) for name in defaults}
+        values["activation"] = identifiers.by_name(self.activation)
+        shown = [
+            f"{name}={getattr(value, '__name__', value)}"
+            for name, value in values.items()
+            if name != "kwargs" and value != defaults[name].default
+        ]
+        state = [f"name={self.name}", *shown, f"built={self.built}"]
+        return f"<{type(self).__name__} {', '.join(state)}>"
+
+    def save_own_variables(self, store):
+        """Save the weights and the state of the noise, so that a resumed run draws on."""
+        super().save_own_variables(store)
+        store["noise_state"] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store):
+        """Load what `save_own_variables` saved."""
+        self.seed_generator.state.assign(store["noise_state"])
+        weights = {name: store[name] for name in store.keys() if name != "noise_state"}  # noqa: SIM118
+        super().load_own_variables(weights)
+
+    def _create_variable(
+        self, name, shape=None, dtype=None, initializer=None, regularizer=None,
+        trainable=None, constraint=None, **kwargs,
+    ):  # fmt: skip
+        """`add_variable_fn` at build: create. Not cast: scale and divergence stay in float32."""
+        variable = self.add_weight(
+            name=name,
+            shape=tuple(int(n) for n in shape or ()),
+            dtype=dtype,
+            initializer=noise.fresh_initializer(
+                initializer or "glorot_uniform", self._noise_seed, name
+            ),
+            regularizer=regularizer,
+            trainable=trainable is not False,
+            constraint=constraint,
+            autocast=False,
+        )
+        return variable.value
+
+    def _look_up_variable(self, name, **_):
+        """`add_variable_fn` afterwards: the value that the variable has now."""
+        return next(v.value for v in self.weights if v.name == name)
+
+    def _cast(self, x):
+        return ops.cast(x, self.compute_dtype)
+
+
+def throw_away_variable(name, shape=None, dtype=None, **_):
+    """`add_variable_fn` of the trial: zeros of the right shape, which nothing keeps."""
+    return ops.zeros(
+        tuple(int(n) for n in shape or ()),
+        keras.backend.standardize_dtype(dtype or keras.backend.floatx()),
+    )
