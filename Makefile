@@ -7,7 +7,7 @@ SHELL := /bin/bash
 export RETICULATE_PYTHON := $(CURDIR)/.venv/bin/python
 export R_LIBS := $(CURDIR)/.r-library$(if $(R_LIBS),:$(R_LIBS))
 export KERAS_BACKEND := tensorflow
-# Only errors from TensorFlow's C++ side.
+# As little from TensorFlow's C++ side as it can be told to print.
 export TF_CPP_MIN_LOG_LEVEL := 3
 # A bare system has no UTF-8 locale by default; R reads and prints text in the locale's encoding.
 export LC_ALL := C.UTF-8
