@@ -89,16 +89,20 @@ times = np.linspace(0, 60, 241)
 mean, _, observation = predict(times, 4000)
 quantiles = np.quantile(observation, [0.05, 0.25, 0.75, 0.95], axis=0)
 figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-axes.fill_between(times, quantiles[0], quantiles[3], color="#c6dbef", label="90% interval")
-axes.fill_between(times, quantiles[1], quantiles[2], color="#6baed6", label="50% interval")
-axes.plot(times, mean.mean(axis=0), color="#08306b", label="predictive mean")
-axes.scatter(train["times"], train["accel"], s=12, color="black", label="training data", zorder=3)
+axes.fill_between(
+    times, quantiles[1], quantiles[2], color="#6baed6", label="50% interval", zorder=2
+)
+axes.fill_between(
+    times, quantiles[0], quantiles[3], color="#c6dbef", label="90% interval", zorder=1
+)
+axes.plot(times, mean.mean(axis=0), color="#08306b", label="predictive mean", zorder=3)
 axes.scatter(
     test["times"], test["accel"], s=16, facecolor="#fd8d3c", edgecolor="black",
-    label="held-out data", zorder=3,
+    label="held-out data", zorder=5,
 )  # fmt: skip
+axes.scatter(train["times"], train["accel"], s=12, color="black", label="training data", zorder=4)
+axes.set_title("Python: two flipout layers, motorcycle crash data", loc="left")
 axes.set(
-    title="Python: two flipout layers, motorcycle crash data",
     xlabel="time after the impact (ms)",
     ylabel="acceleration of the head (g)",
     xlim=(0, 60),
