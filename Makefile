@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 # A bare system has no UTF-8 locale by default; R reads and prints text in the locale's encoding.
 export LC_ALL := C.UTF-8
 
-.PHONY: help setup demo test lint r-package check clean
+.PHONY: help setup demo vignettes test lint r-package check clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -22,6 +22,10 @@ setup: ## Get everything that the other targets need (.venv, .r-library, system 
 
 demo: setup ## Run the demonstration: one story, told by Python and R together.
 	@.venv/bin/python vignettes/demo/demo.py
+
+vignettes: setup ## Run the documents with R and Python side by side, into build/vignettes.
+	@Rscript -e 'for (file in Sys.glob("vignettes/*.Rmd")) rmarkdown::render(file, output_dir = "build/vignettes", intermediates_dir = "build/vignettes", quiet = TRUE)'
+	@ls build/vignettes/*.html
 
 test: setup ## Run the three test suites: Python, R, and both in one process.
 	@.ci/test

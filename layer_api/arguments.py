@@ -39,6 +39,8 @@ def describe(value):
         return "NA/NaN"
     if isinstance(value, type):
         return f"the class {value.__name__}"
+    if isinstance(value, numbers.Number) and hasattr(value, "item"):
+        value = value.item()  # NumPy 2 would show np.float64(0.5)
     if isinstance(value, (str, bool, numbers.Number)):
         return repr(value)
     if hasattr(value, "_fields"):
@@ -69,27 +71,37 @@ def describe_shape(shape):
 
 def invalid(argument, expected, received, remedy, error=ValueError):
     """Return the exception for a wrong `argument`; `received` is in words, see `describe`."""
-    return error(f"`{argument}` must be {expected}. Received: {received}. {remedy}")
+    exception = error(f"`{argument}` must be {expected}. Received: {received}. {remedy}")
+    # Else Keras would wrap the message in what the layer was called with.
+    exception._keras_call_info_injected = True
+    return exception
+
+
+def index(value):
+    """Return a whole number as an int, None for anything else, bools among it."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def whole_number(argument, value, minimum, remedy):
     """Return `value` as an int of at least `minimum`; refuse bools and fractions."""
     expected = f"a whole number of at least {minimum}"
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    number = index(value)
+    if number is None or number < minimum:
         raise invalid(argument, expected, describe(value), remedy)
-    number = operator.index(value)
-    if number < minimum:
-        raise invalid(argument, expected, describe(number), remedy)
     return number
 
 
 def whole_numbers(argument, value, count, minimum=1):
     """Return `value` as a tuple of `count` ints; one number stands for `count` equal ones."""
     values = value if isinstance(value, (list, tuple)) else [value] * count
-    if len(values) == count:
-        are_whole = [hasattr(n, "__index__") and not isinstance(n, bool) for n in values]
-        if all(are_whole) and min(map(operator.index, values)) >= minimum:
-            return tuple(map(operator.index, values))
+    indices = [index(n) for n in values]
+    if len(values) == count and all(n is not None and n >= minimum for n in indices):
+        return tuple(indices)
     several = f" or {count} of them" if count > 1 else ""
     raise invalid(
         argument,
@@ -103,9 +115,9 @@ def shape(argument, value):
     """Return `value` as a tuple of ints; one number stands for a vector of that length."""
     is_sequence = hasattr(value, "__iter__") and not isinstance(value, (str, dict))
     values = list(value) if is_sequence else [value]
-    are_whole = [hasattr(n, "__index__") and not isinstance(n, bool) for n in values]
-    if all(are_whole) and all(operator.index(n) >= 1 for n in values):
-        return tuple(map(operator.index, values))
+    indices = [index(n) for n in values]
+    if all(n is not None and n >= 1 for n in indices):
+        return tuple(indices)
     raise invalid(
         argument,
         "a whole number of at least 1 or a list of them",
@@ -200,6 +212,7 @@ def activation(value):
             describe(value),
             nearest(value, known) or f"Known names: {', '.join(known)}.",
         )
+    takes("activation", function, ("x",))
     return function
 
 
@@ -231,6 +244,8 @@ def _of_keras(kind, argument, value, example, optional=True):
             describe(value),
             f"Pass, for example, {example}.",
         )
+    if found is not None:
+        takes(argument, found, ("shape", "dtype") if kind == "initializer" else ("x",))
     return found
 
 
@@ -262,6 +277,117 @@ def only_known(owner, extra):
             raise TypeError(f"`{name}` is not an argument of {owner.__name__}. {hint}")
 
 
+def of_keras(given):
+    """Return the arguments of Keras's own layer in `given`, checked; shapes as tuples."""
+    checked = dict(given)
+    name = given.get("name")
+    if name is not None and (not isinstance(name, str) or "/" in name):
+        raise invalid(
+            "name", "text without '/'", describe(name), "Pass, for example, name='hidden'."
+        )
+    if given.get("dtype") is not None and not _is_float_policy(given["dtype"]):
+        raise invalid(
+            "dtype",
+            "None/NULL, the name of a floating-point dtype or a dtype policy of Keras",
+            describe(given["dtype"]),
+            "Pass, for example, dtype='float32' or dtype='mixed_bfloat16'.",
+        )
+    if "autocast" in given:
+        flag("autocast", given["autocast"])
+    if given.get("input_dim") is not None:
+        # For Keras `input_dim=3` is `input_shape=(3,)`.
+        dim = whole_number("input_dim", given["input_dim"], 1, "Pass, for example, input_dim=13.")
+        checked["input_dim"] = dim
+        if checked.pop("input_shape", None) is not None:
+            raise invalid(
+                "input_shape",
+                "left out where there is an input_dim",
+                describe(given["input_shape"]),
+                "Pass one of the two.",
+            )
+    elif given.get("input_shape") is not None:
+        checked["input_shape"] = _input_shape(given["input_shape"])
+    return checked
+
+
+def _input_shape(value):
+    values = value if isinstance(value, (list, tuple)) else [value]
+    sizes = [n if n is None else index(n) for n in values]
+    # A size may be None, undefined; but what is not None has to be a whole number.
+    if sizes.count(None) > sum(n is None for n in values) or any(
+        n is not None and n < 0 for n in sizes
+    ):
+        raise invalid(
+            "input_shape",
+            "a whole number of at least 0 or a list of them, without the axis of the batch",
+            describe(value),
+            "Pass, for example, input_shape=(13,).",
+        )
+    return tuple(sizes)
+
+
+def _is_float_policy(value):
+    try:
+        policy = keras.dtype_policies.get(value)
+        return keras.backend.is_float_dtype(policy.variable_dtype)
+    except Exception:  # Keras fails in many ways for what is none
+        return False
+
+
+def one_tensor(input_shape):
+    """Refuse the shapes of several tensors, which a layer of one input cannot be called on."""
+    if any(isinstance(size, (list, tuple)) for size in input_shape):
+        raise invalid(
+            "inputs",
+            "one tensor",
+            f"{len(input_shape)} tensors",
+            "Join them first, for example by keras.layers.Concatenate().",
+        )
+
+
+def numeric(inputs):
+    """Return `inputs`, unless they are text or complex numbers."""
+    dtype = keras.backend.standardize_dtype(inputs.dtype)
+    if dtype == "string" or dtype.startswith("complex"):
+        raise invalid(
+            "inputs",
+            "a tensor of real numbers",
+            f"a tensor of dtype {dtype}",
+            "Turn them into numbers first, for example by keras.layers.StringLookup().",
+        )
+    return inputs
+
+
+def returned(argument, value, remedy, shape=None):
+    """Return what a user's function returned as a tensor of numbers, of `shape` if one is given."""
+    try:
+        tensor = numeric(keras.ops.convert_to_tensor(value))
+    except Exception:  # the backend fails in many ways for what is none
+        raise invalid(
+            argument,
+            "a function that returns a tensor of numbers",
+            describe(value),
+            remedy,
+            TypeError,
+        ) from None
+    if shape is not None and not _fits(tensor.shape, shape):
+        raise invalid(
+            argument,
+            f"a function that returns a tensor of {describe_shape(shape)}",
+            describe_shape(tensor.shape),
+            remedy,
+        )
+    return tensor
+
+
+def _fits(shape, expected):
+    """Tell whether a shape is the expected one, as far as both are known while Keras traces."""
+    known = zip(shape, expected, strict=False)
+    return len(shape) == len(expected) and not any(
+        isinstance(a, int) and isinstance(b, int) and a != b for a, b in known
+    )
+
+
 def takes(argument, function, names):
     """Refuse a `function` that cannot be called with the positional arguments `names`."""
     try:
@@ -272,8 +398,10 @@ def takes(argument, function, names):
         signature.bind(*names)
     except TypeError:
         wanted = ", ".join(names)
-        raise TypeError(
-            f"`{argument}` must be a function that takes ({wanted}). "
-            f"Received: a function that takes {signature}. "
-            f"Write a function of {len(names)} argument{'s' * (len(names) > 1)}."
+        raise invalid(
+            argument,
+            f"a function that takes ({wanted})",
+            f"a function that takes {signature}",
+            f"Write a function of {len(names)} argument{'s' * (len(names) > 1)}.",
+            TypeError,
         ) from None

@@ -185,8 +185,9 @@ class AutoregressiveNetwork(Layer):
     def call(self, inputs, conditional_input=None):
         """Return `params` outputs for every input."""
         self._check_conditional(conditional_input)
-        hidden = ops.cast(inputs, self.compute_dtype)
+        hidden = ops.cast(arguments.numeric(inputs), self.compute_dtype)
         if self.conditional:
+            conditional_input = arguments.numeric(conditional_input)
             conditional_input = ops.cast(conditional_input, self.compute_dtype)
         for k, mask in enumerate(self._masks):
             # The mask is in the product, so that no weights, whoever sets them, break the order.
@@ -198,7 +199,7 @@ class AutoregressiveNetwork(Layer):
             if self.use_bias:
                 hidden = ops.add(hidden, ops.cast(self._biases[k], self.compute_dtype))
             if k + 1 < len(self._masks):
-                hidden = self.activation(hidden)
+                hidden = self._activate(hidden)
         return ops.reshape(hidden, (*ops.shape(hidden)[:-1], self._event_size, self.params))
 
     def compute_output_shape(self, inputs_shape, conditional_input_shape=None):
@@ -271,6 +272,7 @@ class AutoregressiveNetwork(Layer):
         return [*hidden, np.repeat(degrees[-1][:, None] < order, self.params, axis=1)]
 
     def _checked_size(self, input_shape):
+        arguments.one_tensor(input_shape)
         size = input_shape[-1] if len(input_shape) else None
         if size is None:
             raise arguments.invalid(
@@ -279,6 +281,13 @@ class AutoregressiveNetwork(Layer):
                 arguments.describe_shape(input_shape),
                 "The kernel has one row for every input: give their number, as in "
                 "Input(shape=(3,)).",
+            )
+        if size == 0:
+            raise arguments.invalid(
+                "inputs",
+                "a tensor with at least 1 number in its last dimension",
+                arguments.describe_shape(input_shape),
+                "There is nothing to learn from no input: leave the layer out.",
             )
         if self._event_size not in (None, size):
             raise arguments.invalid(
@@ -337,10 +346,9 @@ def _input_order(value, size):
         if name in _ORDERS:
             return name
     elif hasattr(value, "__iter__") and not isinstance(value, dict):
-        order = list(value)
-        whole = [hasattr(n, "__index__") and not isinstance(n, bool) for n in order]
-        if all(whole) and sorted(order) == list(range(1, (size or len(order)) + 1)):
-            return tuple(map(int, order))
+        order = [arguments.index(n) for n in value]
+        if None not in order and sorted(order) == list(range(1, (size or len(order)) + 1)):
+            return tuple(order)
     names = ", ".join(f"'{name}'" for name in _ORDERS)
     every = "1, 2, ..." if size is None else f"1, ..., {size}"
     hint = arguments.nearest(value, _ORDERS) if isinstance(value, str) else ""

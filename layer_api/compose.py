@@ -1,6 +1,7 @@
 """The pipe rule: what "object %>% layer" means, and the `layer_*` functions made from classes."""
 
 import inspect
+import numbers
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
@@ -155,7 +156,7 @@ def _remedy(object, by_name=None):
     """Say what to do about an `object` or a step that is of no use."""
     if isinstance(object, type):
         return f"Make a layer of the class first: {object.__name__}(...)."
-    if isinstance(object, (int, float)) and by_name:
+    if isinstance(object, numbers.Real) and by_name:
         return f"To set the first argument of the layer, name it: {by_name}."
     if isinstance(object, keras.layers.Layer) and not isinstance(object, keras.Model):
         return (

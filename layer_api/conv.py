@@ -133,6 +133,11 @@ class _Conv(VariationalLayer):
         axis = self._channel_axis
         self.input_spec = layers.InputSpec(ndim=self.rank + 2, axes={axis: input_shape[axis]})
 
+    def call(self, inputs):
+        # Sizes that were undefined at build are known now.
+        self._kernel_shape(tuple(inputs.shape))
+        return super().call(inputs)
+
     def compute_output_shape(self, input_shape):
         """Return the shape of the outputs, with `filters` on the channel axis."""
         kernel = keras.KerasTensor(self._kernel_shape(input_shape))
@@ -154,6 +159,10 @@ class _Conv(VariationalLayer):
         return 1 if self.data_format == "channels_first" else -1
 
     def _linear(self, inputs, kernel):
+        if inputs.shape[0] == 0 and not isinstance(inputs, keras.KerasTensor):
+            # TensorFlow's result for a batch of no examples has the shape of the inputs.
+            symbolic = (keras.KerasTensor(each.shape) for each in (inputs, kernel))
+            return ops.zeros(self._linear(*symbolic).shape, inputs.dtype)
         padding = self.padding
         if padding == "causal":
             in_front = self.dilation_rate[0] * (self.kernel_size[0] - 1)
@@ -180,6 +189,7 @@ class _Conv(VariationalLayer):
         return (shape[0], *ones, shape[-1])
 
     def _kernel_shape(self, input_shape):
+        arguments.one_tensor(input_shape)
         positions = ", ".join(f"size_{i + 1}" for i in range(self.rank))
         order = f"{positions}, channels" if self._channel_axis == -1 else f"channels, {positions}"
         if len(input_shape) != self.rank + 2:
@@ -197,6 +207,26 @@ class _Conv(VariationalLayer):
                 f"a tensor whose number of channels is defined, (batch, {order})",
                 arguments.describe_shape(input_shape),
                 "The kernel has weights for every channel: give their number in Input(shape).",
+            )
+        if channels == 0:
+            raise arguments.invalid(
+                "inputs",
+                f"a tensor with at least 1 channel, (batch, {order})",
+                arguments.describe_shape(input_shape),
+                "There is nothing to learn from no channel: leave the layer out.",
+            )
+        sizes = input_shape[2:] if self._channel_axis == 1 else input_shape[1:-1]
+        windows = [
+            d * (k - 1) + 1 if self.padding == "valid" else 1
+            for k, d in zip(self.kernel_size, self.dilation_rate, strict=True)
+        ]
+        if any(n is not None and n < w for n, w in zip(sizes, windows, strict=True)):
+            raise arguments.invalid(
+                "inputs",
+                f"a tensor with at least {arguments.describe(windows)} positions, (batch, {order})",
+                arguments.describe_shape(input_shape),
+                "The window of the kernel has to fit in: choose a smaller kernel_size or "
+                "dilation_rate, or padding='same'.",
             )
         return (*self.kernel_size, channels, self.filters)
 

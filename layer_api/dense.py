@@ -104,6 +104,7 @@ class _Dense(VariationalLayer):
         return input_shape, output_shape
 
     def _kernel_shape(self, input_shape):
+        arguments.one_tensor(input_shape)
         if len(input_shape) < 2:
             raise arguments.invalid(
                 "inputs",

@@ -158,14 +158,14 @@ class DenseVariational(StochasticLayer):
 
     def call(self, inputs):
         """Return the outputs for one draw of the weights."""
-        inputs = ops.cast(inputs, self.compute_dtype)
+        inputs = ops.cast(arguments.numeric(inputs), self.compute_dtype)
         key = noise.key(noise.advance(self.seed_generator), "kernel")
         q = self._distribution("posterior", inputs)
         weights = distributions.draw(q, (self._size,), key)
         if self._depends_on_inputs() and self.kl_weight != 0:
             p = self._distribution("prior", inputs)
             self.add_loss(self._divergence(q, p, key))
-        return self.activation(self._apply(inputs, self._cast(weights)))
+        return self._activate(self._apply(inputs, self._cast(weights)))
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the outputs: that of the inputs with `units` as the last axis."""
@@ -197,6 +197,7 @@ class DenseVariational(StochasticLayer):
         return self._library(self._distribution("prior", inputs))
 
     def _features(self, input_shape):
+        arguments.one_tensor(input_shape)
         if len(input_shape) < 2:
             raise arguments.invalid(
                 "inputs",

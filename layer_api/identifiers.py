@@ -82,7 +82,15 @@ def deserialize(argument, config):
         )
     if isinstance(found, type) and not hasattr(found, "from_config"):  # which Keras insists on
         return found(**config["config"])
-    return keras.saving.deserialize_keras_object(config)
+    try:
+        return keras.saving.deserialize_keras_object(config)
+    except Exception as error:  # Keras and the classes fail in many ways
+        raise arguments.invalid(
+            argument,
+            "a config that its class can be made from",
+            arguments.describe(config),
+            "Pass what keras.saving.serialize_keras_object() returns.",
+        ) from error
 
 
 def serialize(argument, identifier):

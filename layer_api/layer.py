@@ -27,10 +27,15 @@ class Layer(keras.layers.Layer):
     """
 
     def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**arguments.of_keras(kwargs))
         self._loss_functions = []
         # Past Keras's tracker, which accepts no new metric once the layer is built.
         vars(self)["_added_metrics"] = []
+
+    def _activate(self, outputs):
+        """Return the activation of `outputs`; refuse what is of another shape, or no tensor."""
+        remedy = "An activation works element by element."
+        return arguments.returned("activation", self.activation(outputs), remedy, outputs.shape)
 
     def add_loss(self, losses, **kwargs):
         """Add a loss to the layer: a scalar tensor, a function of no arguments, or a list of them.

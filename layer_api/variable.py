@@ -91,7 +91,7 @@ class VariableLayer(Layer):
 
     def call(self, inputs=None):
         """Return the variable after the activation."""
-        return self.activation(ops.cast(self.constant, self.compute_dtype))
+        return self._activate(ops.cast(self.constant, self.compute_dtype))
 
     def compute_output_shape(self, input_shape=None):
         """Return the shape of the variable."""

@@ -8,6 +8,7 @@ An estimator (`estimators.py`) says how noise of the kernel reaches the outputs;
 
 import functools
 
+import keras
 from keras import ops
 
 from layer_api import (
@@ -118,13 +119,13 @@ class VariationalLayer(StochasticLayer):
 
     def call(self, inputs):
         """Return the outputs for one draw of the kernel and of the bias."""
-        inputs = ops.cast(inputs, self.compute_dtype)
+        inputs = ops.cast(arguments.numeric(inputs), self.compute_dtype)
         state = noise.advance(self.seed_generator)
         outputs = self._apply_kernel(inputs, state)
         bias = self._posterior("bias")
         if bias is not None:
             outputs = self._add_bias(outputs, self._cast(self._draw("bias", bias, state)))
-        return self.activation(outputs)
+        return self._activate(outputs)
 
     def _add_bias(self, outputs, bias):
         return ops.add(outputs, bias)
@@ -174,7 +175,8 @@ class VariationalLayer(StochasticLayer):
             add_variable_fn or self._look_up_variable,
         )
         if hasattr(function, "parametrize"):
-            return function.parametrize(*described)
+            ours = function.parametrize(*described)
+            return self._spread(part, ours) if role == "posterior" else ours
         distribution = function(*described)
         if not backend.is_distribution(distribution):
             raise arguments.invalid(
@@ -184,7 +186,25 @@ class VariationalLayer(StochasticLayer):
                 "Return, for example, Independent(Normal(loc, scale)).",
                 TypeError,
             )
-        return distributions.known(distribution)
+        ours = distributions.known(distribution)
+        return self._spread(part, ours) if role == "posterior" else ours
+
+    def _spread(self, part, posterior):
+        """Return a posterior with a parameter for every weight; one may stand for all of them."""
+        shape = self._shapes[part]
+        is_known = isinstance(posterior, (distributions.Normal, distributions.Deterministic))
+        if not is_known or getattr(posterior.loc, "shape", None) == shape:
+            return posterior
+        values = [ops.convert_to_tensor(value, self.variable_dtype) for value in posterior]
+        try:
+            return type(posterior)(*(ops.broadcast_to(value, shape) for value in values))
+        except Exception:  # the backend fails in many ways
+            raise arguments.invalid(
+                f"{part}_posterior_fn",
+                f"a function that returns a distribution of {arguments.describe_shape(shape)}",
+                arguments.describe_shape(values[0].shape),
+                "The second argument of the function is the shape that the distribution needs.",
+            ) from None
 
     def _check(self, part, posterior):
         """Refuse a posterior that the estimator cannot work with; any will do unless it says so."""
@@ -202,15 +222,9 @@ class VariationalLayer(StochasticLayer):
         if tensor_fn in posteriors.TENSOR_FNS.values():
             return tensor_fn(distribution, shape, key)
         seeded = backend.seeded(distributions.library(distribution, shape), key)
-        value = ops.convert_to_tensor(tensor_fn(seeded))
-        if not _fits(value.shape, shape):
-            raise arguments.invalid(
-                f"{part}_posterior_tensor_fn",
-                f"a function that returns a tensor of {arguments.describe_shape(shape)}",
-                arguments.describe_shape(value.shape),
-                "Return, for example, d.sample().",
-            )
-        return value
+        remedy = "Return, for example, d.sample()."
+        value = tensor_fn(seeded)
+        return arguments.returned(f"{part}_posterior_tensor_fn", value, remedy, shape)
 
     def _divergence(self, part):
         """Return `kl_weight` times the divergence of the posterior from the prior, a scalar."""
@@ -224,8 +238,13 @@ class VariationalLayer(StochasticLayer):
             return self.kl_weight * divergence_fn.between(q, p, self._shapes[part], key)
         sample = self._draw(part, q, state, stream)
         q, p = self._library(part, q), self._library(part, p)
-        divergence = divergence_fn(backend.seeded(q, key), p, sample)
-        return self.kl_weight * ops.sum(ops.convert_to_tensor(divergence))
+        divergence = arguments.returned(
+            f"{part}_divergence_fn",
+            divergence_fn(backend.seeded(q, key), p, sample),
+            "Return the divergence, one number or one for every weight.",
+        )
+        dtype = keras.backend.result_type(divergence.dtype, "float32")
+        return self.kl_weight * ops.sum(ops.cast(divergence, dtype))
 
 
 _NAMED = {
@@ -247,11 +266,3 @@ def _meaning(argument, identifier):
     """Return what `identifier` means for `argument`, such as `kernel_posterior_fn`."""
     named, takes = _NAMED[argument.split("_", 1)[1]]
     return identifiers.get(argument, identifier, named, takes, argument in _OPTIONAL)
-
-
-def _fits(shape, expected):
-    """Tell whether a shape is the expected one, as far as both are known while Keras traces."""
-    known = zip(shape, expected, strict=False)
-    return len(shape) == len(expected) and not any(
-        isinstance(a, int) and isinstance(b, int) and a != b for a, b in known
-    )

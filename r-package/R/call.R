@@ -33,10 +33,12 @@ given <- function(wrapper, call, frame) {
   # `model %>% a() %>% b()` the layer of a() is added before that of b().
   values <- stats::setNames(lapply(names, get, envir = frame), names)
   # R takes `see = 1` for `seed = 1`. Python does not, and neither do we: send it as it was written.
-  for (written in written_names(call, frame)) {
-    meant <- pmatch(written, names(formals(wrapper)))
-    if (!is.na(meant) && !written %in% names(formals(wrapper))) {
-      names(values)[names(values) == names(formals(wrapper))[meant]] <- written
+  formals <- names(formals(wrapper))
+  all_written <- written_names(call, frame)
+  for (written in setdiff(all_written, formals)) {
+    meant <- formals[pmatch(written, formals)]
+    if (!is.na(meant) && !meant %in% all_written) {
+      names(values)[names(values) == meant] <- written
     }
   }
   c(values, if ("..." %in% names(formals(wrapper))) eval(quote(list(...)), frame))

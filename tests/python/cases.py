@@ -60,6 +60,8 @@ def act(case):
         return lambda: layer_api.pipe(None, function(**required)), lambda: None
     if case["do"] == "add":
         return lambda: function(model, **arguments), lambda: model.layers
+    if case["do"] == "call":
+        return lambda: function(np.ones((2, *layer["shape"])), **arguments), lambda: None
     if case["do"] == "input":
         model = keras.Sequential([keras.Input(case["arguments"]["shape"])])
         return lambda: function(model, **required), lambda: model.layers

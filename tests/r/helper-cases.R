@@ -1,8 +1,10 @@
 # The cases of `tests/cases`: what they do in R, and the values that JSON cannot hold.
 # `tests/python/cases.py` does the same in Python.
 
+cases <- normalizePath(file.path("..", "cases")) # of now: later the working directory is another
+
 read_cases <- function(name) {
-  jsonlite::fromJSON(file.path("..", "cases", paste0(name, ".json")), simplifyVector = FALSE)
+  jsonlite::fromJSON(file.path(cases, paste0(name, ".json")), simplifyVector = FALSE)
 }
 
 # A case for a layer, with {function} and the like filled in.
@@ -102,6 +104,10 @@ prepare <- function(case) {
         state = function() length(model$layers)
       )
     },
+    call = list(
+      act = function() do.call(fun, c(list(array(1, c(2, unlist(layer$shape)))), arguments)),
+      state = function() NULL
+    ),
     input = {
       model <- new_model(case$arguments$shape)
       list(
