@@ -110,10 +110,10 @@ class VariationalLayer(StochasticLayer):
             self._check(part, self._posterior(part, throw_away_variable))
             self._prior(part, throw_away_variable)
         for part in shapes:
-            self._posterior(part, self._create_variable)
+            posterior = self._posterior(part, self._create_variable)
             prior = self._prior(part, self._create_variable)
             divergence_fn = getattr(self, f"{part}_divergence_fn")
-            if prior is not None and divergence_fn is not None and self.kl_weight > 0:
+            if None not in (posterior, prior, divergence_fn) and self.kl_weight > 0:
                 self.add_loss(functools.partial(self._divergence, part))
         self.built = True
 

@@ -326,7 +326,8 @@ class TestModels:
         alone.build((None, *shape))
         outputs = model(np.ones((2, 6, *shape), "float32"))
         assert outputs.shape == (2, 6, *output_shape)
-        alone.seed_generator.state.assign(layer.seed_generator.state)  # a loss may be an estimate
+        if case.draws:  # a loss may be an estimate
+            alone.seed_generator.state.assign(layer.seed_generator.state)
         assert equal(model.losses, alone.losses)
 
     @every_layer

@@ -15,6 +15,8 @@ from draws import Draw, draws
 from hypothesis import HealthCheck, given, settings
 from layers import CASES
 
+import layer_api
+
 SIZE = int(os.environ.get("FUZZ", 0))
 PROFILE = settings(
     max_examples=(SIZE or 900) // len(CASES),
@@ -90,3 +92,36 @@ def test_it_works_or_says_why(case):
             outcome(case, drawn)
 
     attempt()
+
+
+# What long runs found, and what is no bad input or needs more than one call to show.
+
+
+def test_a_prior_of_a_bias_that_is_not_there_costs_nothing():
+    layer = layer_api.layer_dense_flipout(
+        units=2, bias_posterior_fn=None, bias_prior_fn="standard_normal"
+    )
+    layer.build((None, 3))
+    assert len(layer.losses) == 1
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "causal"])
+def test_a_batch_of_no_examples(padding):
+    layer = layer_api.layer_conv_1d_flipout(filters=2, kernel_size=2, padding=padding)
+    shape = (0, 4, 3)
+    assert layer(np.zeros(shape, "float32")).shape == layer.compute_output_shape(shape)
+
+
+@pytest.mark.parametrize("estimator", ["flipout", "reparameterization", "local_reparameterization"])
+def test_one_parameter_may_stand_for_all_weights(estimator):
+    make = getattr(layer_api, f"layer_dense_{estimator}")
+    layer = make(units=2, kernel_posterior_fn=layer_api.StandardNormal())
+    assert layer(np.ones((4, 3), "float32")).shape == (4, 2)
+    np.testing.assert_array_equal(layer.losses, [0.0])
+
+
+def test_a_window_that_turns_out_too_large():
+    layer = layer_api.layer_conv_1d_flipout(filters=2, kernel_size=3)
+    layer.build((None, None, 3))
+    with pytest.raises(ValueError, match=r"^`inputs` must be a tensor with at least \[3\]"):
+        layer(np.ones((1, 2, 3), "float32"))
