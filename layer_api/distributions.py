@@ -81,9 +81,11 @@ def draw(distribution, shape, key):
         return distribution.loc + distribution.scale * noise.normal(shape, key, dtype)
     if isinstance(distribution, Deterministic):
         return distribution.loc
-    return backend.seeded(distribution, key).sample()
+    return backend.sample(backend.seeded(distribution, key))
 
 
 def mean(distribution, *_):
     """Return the mean of `distribution`, which makes a layer's output free of its noise."""
-    return distribution.loc if hasattr(distribution, "loc") else distribution.mean()
+    if isinstance(distribution, (Normal, Deterministic)):
+        return distribution.loc
+    return backend.mean(distribution)

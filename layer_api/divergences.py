@@ -53,7 +53,7 @@ class KLDivergence(identifiers.Block):
         try:
             divergence = backend.kl_divergence(q, p)
         except NotImplementedError:  # the library knows no closed form for this pair
-            divergence = q.log_prob(sample) - p.log_prob(sample)
+            divergence = backend.log_prob(q, sample) - backend.log_prob(p, sample)
         return self.weight * ops.sum(divergence)
 
     def get_config(self):

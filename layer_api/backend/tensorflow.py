@@ -1,22 +1,10 @@
-"""What the package needs of TensorFlow by name: random bits, dtypes and distributions.
-
-No other file names a backend, and TensorFlow Probability is imported only once a user's own
-function, or a look at a layer's distributions, needs it.
-"""
+"""TensorFlow, with the distributions of TensorFlow Probability."""
 
 import itertools
 import sys
 
-import keras
 import numpy as np
 import tensorflow as tf
-
-if keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        f"layer_api runs on Keras's TensorFlow backend. Received: the backend "
-        f"'{keras.backend.backend()}'. Set the environment variable KERAS_BACKEND=tensorflow "
-        "before Keras is imported."
-    )
 
 LIBRARY = "TensorFlow Probability"
 
@@ -92,6 +80,61 @@ def deterministic_distribution(loc):
     tfd = _tfd()
     deterministic = tfd.Deterministic(loc)
     return tfd.Independent(deterministic, reinterpreted_batch_ndims=deterministic.batch_shape.rank)
+
+
+def laplace_distribution(loc, scale):
+    """Return independent Laplace distributions as one distribution over all elements."""
+    tfd = _tfd()
+    laplace = tfd.Laplace(loc, scale)
+    return tfd.Independent(laplace, reinterpreted_batch_ndims=laplace.batch_shape.rank)
+
+
+def normal_mixture_distribution(weights, loc, scales):
+    """Return independent mixtures of two normals as one distribution over all elements.
+
+    Args:
+        weights: tuple of two floats, the probabilities of the normals.
+        loc: tensor, the means: both normals have the same.
+        scales: tuple of two floats, the standard deviations.
+    """
+    tfd = _tfd()
+    ones = tf.ones_like(loc)[..., None]
+    mixture = tfd.MixtureSameFamily(
+        tfd.Categorical(probs=ones * tf.constant(weights, loc.dtype), dtype="int32"),
+        tfd.Normal(loc[..., None], ones * tf.constant(scales, loc.dtype)),
+    )
+    return tfd.Independent(mixture, reinterpreted_batch_ndims=mixture.batch_shape.rank)
+
+
+def multivariate_normal_tril(loc, scale_tril):
+    """Return the normal with mean `loc` and covariance `scale_tril @ transpose(scale_tril)`."""
+    return _tfd().MultivariateNormalTriL(loc, scale_tril)
+
+
+def log_prob(distribution, value):
+    """Return the logarithm of the density of one of the library's distributions at `value`."""
+    return distribution.log_prob(tf.cast(value, distribution.dtype))
+
+
+def mean(distribution):
+    """Return the mean of one of the library's distributions."""
+    return distribution.mean()
+
+
+def stddev(distribution):
+    """Return the standard deviation of one of the library's distributions."""
+    return distribution.stddev()
+
+
+def sample(distribution, sample_shape=(), seed=None):
+    """Draw from one of the library's distributions, so that gradients flow where it can.
+
+    Args:
+        distribution: distribution; one that `seeded` returned draws under its key.
+        sample_shape: shape of the array of draws.
+        seed: whole number or two of them, or None.
+    """
+    return distribution.sample(sample_shape, seed=seed)
 
 
 def _base(distribution):
