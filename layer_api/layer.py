@@ -47,7 +47,7 @@ class Layer(keras.layers.Layer):
     def _get_own_losses(self):
         losses = [loss() for loss in self._loss_functions] + super()._get_own_losses()
         # Keras adds losses up, which takes one dtype: also for a layer of another dtype.
-        dtype = keras.backend.result_type(keras.backend.floatx(), "float32")
+        dtype = "float64" if keras.backend.floatx() == "float64" else "float32"
         return [ops.cast(loss, dtype) for loss in losses]
 
     def add_metric(self, value, name=None, **kwargs):

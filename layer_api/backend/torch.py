@@ -81,8 +81,9 @@ def dtype_for_callables(name):
 
 def owns(function):
     """Tell whether `function` is the backend's own, such as `torch.relu`."""
-    # A function of torch's C++ has no module.
-    return (function.__module__ or type(function.__self__).__module__).startswith("torch")
+    if function.__module__ is None:  # a function of torch's C++
+        return getattr(torch, function.__name__, None) is function
+    return function.__module__.startswith("torch.")
 
 
 def is_distribution(value):
