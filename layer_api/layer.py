@@ -3,6 +3,7 @@
 import functools
 
 import keras
+import numpy as np
 from keras import ops
 
 from layer_api import arguments
@@ -57,6 +58,10 @@ class Layer(keras.layers.Layer):
             value: Tensor, of which the mean is kept.
             name: Name of the metric. A name that exists already gets the new value.
             **kwargs: `aggregation`, accepted and not used, as in Keras 2.
+
+        Raises:
+            NotImplementedError: In a call inside `fit()` on JAX, where Keras has no state of
+                metrics.
         """
         if name is None:
             raise arguments.invalid(
@@ -68,6 +73,12 @@ class Layer(keras.layers.Layer):
         if metric is None:
             metric = keras.metrics.Mean(name=name)
             self._added_metrics.append(metric)
+        if any(v._value is None and v._initializer is None for v in metric.variables):
+            raise NotImplementedError(
+                f"The metric '{name}' cannot be updated inside `fit()` on JAX, where Keras takes "
+                "the state of metrics out of a model while it trains. Compute it in a callback, or "
+                "set KERAS_BACKEND to tensorflow or torch."
+            )
         metric.update_state(value)
 
     @property
@@ -112,14 +123,15 @@ class Layer(keras.layers.Layer):
             weights: List of arrays.
         """
         expected = [tuple(variable.shape) for variable in self.weights]
-        received = [tuple(ops.shape(value)) for value in weights]
+        weights = [value if hasattr(value, "shape") else np.asarray(value) for value in weights]
+        received = [tuple(value.shape) for value in weights]
         if expected != received:
             raise ValueError(
                 f"`weights` must be arrays of the shapes {_shapes(expected)}. "
                 f"Received: {_shapes(received)}. Pass what get_weights() of a layer of the same "
                 "size returns; a layer has weights once it is built."
             )
-        super().set_weights([keras.ops.convert_to_numpy(value) for value in weights])
+        super().set_weights([ops.convert_to_numpy(value) for value in weights])
 
 
 def _shapes(shapes):

@@ -67,6 +67,8 @@ if BACKEND == "tensorflow":
         """Let the backend have float64, also if it makes float32 of it by default."""
         yield
 
+    # A function of the backend's own that Keras has, too.
+    BACKEND_RELU = tf.nn.relu
     library_kl_divergence = tfp.distributions.kl_divergence
 
 elif BACKEND == "jax":
@@ -116,6 +118,9 @@ elif BACKEND == "jax":
         loc = jnp.asarray(loc)
         return dist.Laplace(loc, scale).to_event(loc.ndim)
 
+    BACKEND_RELU = jax.nn.relu
+    library_kl_divergence = dist.kl_divergence
+
     @contextlib.contextmanager
     def float64():
         before = jax.config.jax_enable_x64
@@ -144,6 +149,9 @@ else:
     def laplace(loc, scale):
         loc = torch.as_tensor(loc)
         return dist.Independent(dist.Laplace(loc, scale), loc.ndim)
+
+    BACKEND_RELU = torch.relu
+    library_kl_divergence = dist.kl_divergence
 
     @contextlib.contextmanager
     def float64():
