@@ -27,6 +27,17 @@ class Layer(keras.layers.Layer):
         # Past Keras's tracker, which accepts no new metric once the layer is built.
         vars(self)["_added_metrics"] = []
 
+    def __getattr__(self, name):
+        # torch comes here also if a property raises an AttributeError, and would say that there is
+        # no such attribute: let the property say what is wrong.
+        found = getattr(type(self), name, None)
+        if isinstance(found, property):
+            return found.fget(self)
+        inherited = getattr(super(), "__getattr__", None)
+        if inherited is None:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        return inherited(name)
+
     def add_loss(self, losses, **kwargs):
         """Add a loss to the layer: a scalar tensor, a function of no arguments, or a list of them.
 

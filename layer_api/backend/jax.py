@@ -173,7 +173,9 @@ def seeded(distribution, key):
 
     def sample(key=None, sample_shape=(), _key=key):
         if key is None:
-            key = jax.random.fold_in(_key, next(draws))
+            # The first draw is the one of a layer without a function.
+            index = next(draws)
+            key = jax.random.fold_in(_key, index) if index else _key
         return distribution.sample(key, sample_shape)
 
     vars(seeded_copy)["sample"] = vars(seeded_copy)["rsample"] = sample

@@ -134,6 +134,8 @@ def sample(distribution, sample_shape=(), seed=None):
         sample_shape: shape of the array of draws.
         seed: whole number or two of them, or None.
     """
+    if seed is not None:
+        seed = tf.broadcast_to(tf.cast(seed, "int32"), [2])
     return distribution.sample(sample_shape, seed=seed)
 
 

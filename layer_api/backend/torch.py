@@ -81,9 +81,7 @@ def dtype_for_callables(name):
 
 def owns(function):
     """Tell whether `function` is the backend's own, such as `torch.relu`."""
-    if function.__module__ is None:  # a function of torch's C++
-        return getattr(torch, function.__name__, None) is function
-    return function.__module__.startswith("torch.")
+    return (function.__module__ or "").split(".")[0] == "torch"
 
 
 def is_distribution(value):
@@ -175,8 +173,9 @@ def multivariate_normal_tril(loc, scale_tril):
 
 def log_prob(distribution, value):
     """Return the logarithm of the density of one of the library's distributions at `value`."""
-    mean = distribution.mean
-    return distribution.log_prob(torch.as_tensor(value, dtype=mean.dtype, device=mean.device))
+    if not torch.is_tensor(value):
+        value = torch.as_tensor(value, dtype=torch.get_default_dtype())
+    return distribution.log_prob(value)
 
 
 def mean(distribution):
@@ -236,7 +235,8 @@ def _in_place_of_the_global_generator(key, index):
         module = getattr(torch, key.device.type)
         generator = module.default_generators[key.device.index or 0]
     before = generator.get_state()
-    generator.manual_seed(_scrambled(key.number ^ index))
+    # The first draw is the one of a layer without a function.
+    generator.manual_seed(_scrambled(key.number ^ index) if index else key.number)
     try:
         yield
     finally:

@@ -52,7 +52,9 @@ class TestAttributes:
         assert built().activity_regularizer is None
         outputs = layer(X)
         # Keras divides by the size of the batch.
-        np.testing.assert_allclose(values(layer.losses), [0.5 * np.abs(numpy(outputs)).sum() / 2], rtol=1e-6)
+        np.testing.assert_allclose(
+            values(layer.losses), [0.5 * np.abs(numpy(outputs)).sum() / 2], rtol=1e-6
+        )
 
     def test_activity_regularizer_by_name(self):
         layer = built(activity_regularizer="l2")
@@ -211,7 +213,9 @@ class TestAddLoss:
         loc, *rest = layer.get_weights()
         for factor in (1, 2):
             layer.set_weights([factor * loc, *rest])
-            np.testing.assert_allclose(values(layer.losses), [np.sum((factor * loc) ** 2)], rtol=1e-6)
+            np.testing.assert_allclose(
+                values(layer.losses), [np.sum((factor * loc) ** 2)], rtol=1e-6
+            )
         (gradient,) = gradients(lambda: layer.losses[0], layer.weights[:1])
         np.testing.assert_allclose(gradient, 4 * loc, rtol=1e-6)
 

@@ -92,7 +92,9 @@ class TestLocalReparameterization:
 
         layer = dense(layer_api.DenseLocalReparameterization, kernel_posterior_tensor_fn=tensor_fn)
         np.testing.assert_allclose(numpy(layer(X)), X @ LOC, rtol=1e-6)
-        np.testing.assert_allclose(numpy(backend.stddev(seen[-1])), np.sqrt(X**2 @ SCALE**2), rtol=1e-5)
+        np.testing.assert_allclose(
+            numpy(backend.stddev(seen[-1])), np.sqrt(X**2 @ SCALE**2), rtol=1e-5
+        )
 
 
 def convolution(inputs, kernel, strides, padding, dilation):
