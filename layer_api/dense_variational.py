@@ -234,7 +234,7 @@ class DenseVariational(StochasticLayer):
         distribution = getattr(self, f"_{role}")(inputs)
         if not backend.is_distribution(distribution):
             raise _no_distribution(role, shape, arguments.describe(distribution))
-        event, batch = backend.event_and_batch_shape(distribution)
+        event, batch = tuple(distribution.event_shape), tuple(distribution.batch_shape)
         if event != shape or len(batch) > 1:
             described = f"draws of {arguments.describe_shape(event)}"
             if batch:

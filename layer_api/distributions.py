@@ -141,7 +141,7 @@ def estimated_kl_divergence(q, p, shape, key, n_samples):
         w = ops.cast(q.loc, _sum_dtype(q.loc))[None]
         log_q = ops.zeros_like(w)
     else:
-        w = backend.seeded(q, key).sample(n_samples)
+        w = backend.sample(backend.seeded(q, key), n_samples)
         log_q = backend.log_prob(q, w)
     return (_sum(log_q) - _sum(log_prob(p, w))) / n_samples
 
@@ -200,9 +200,11 @@ def draw(distribution, shape, key):
         return loc + ops.reshape(ops.matmul(scale_tril, e), ops.shape(loc))
     if isinstance(distribution, Deterministic):
         return distribution.loc
-    return backend.seeded(distribution, key).sample()
+    return backend.sample(backend.seeded(distribution, key))
 
 
 def mean(distribution, *_):
     """Return the mean of `distribution`, which makes a layer's output free of its noise."""
-    return distribution.loc if hasattr(distribution, "loc") else distribution.mean()
+    if isinstance(distribution, (Normal, Deterministic)):
+        return distribution.loc
+    return backend.mean(distribution)

@@ -114,7 +114,7 @@ class MonteCarloKL(identifiers.Block):
     def __call__(self, q, p, sample=None):
         """Return the estimate for the library's distributions; `sample` may be the only draw."""
         if sample is None or self.n_samples > 1:
-            draws = q.sample(self.n_samples)
+            draws = backend.sample(q, self.n_samples)
         else:
             draws = ops.convert_to_tensor(sample)[None]
         total = ops.sum(backend.log_prob(q, draws)) - ops.sum(backend.log_prob(p, draws))

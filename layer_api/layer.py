@@ -3,6 +3,7 @@
 import functools
 
 import keras
+import numpy as np
 from keras import ops
 
 from layer_api import arguments
@@ -32,6 +33,17 @@ class Layer(keras.layers.Layer):
         # Past Keras's tracker, which accepts no new metric once the layer is built.
         vars(self)["_added_metrics"] = []
 
+    def __getattr__(self, name):
+        # torch comes here also if a property raises an AttributeError, and would say that there is
+        # no such attribute: let the property say what is wrong.
+        found = getattr(type(self), name, None)
+        if isinstance(found, property):
+            return found.fget(self)
+        inherited = getattr(super(), "__getattr__", None)
+        if inherited is None:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        return inherited(name)
+
     def _activate(self, outputs):
         """Return the activation of `outputs`; refuse what is of another shape, or no tensor."""
         remedy = "An activation works element by element."
@@ -58,7 +70,7 @@ class Layer(keras.layers.Layer):
     def _get_own_losses(self):
         losses = [loss() for loss in self._loss_functions] + super()._get_own_losses()
         # Keras adds losses up, which takes one dtype: also for a layer of another dtype.
-        dtype = keras.backend.result_type(keras.backend.floatx(), "float32")
+        dtype = "float64" if keras.backend.floatx() == "float64" else "float32"
         return [ops.cast(loss, dtype) for loss in losses]
 
     def add_metric(self, value, name=None, **kwargs):
@@ -68,6 +80,10 @@ class Layer(keras.layers.Layer):
             value: Tensor, of which the mean is kept.
             name: Name of the metric. A name that exists already gets the new value.
             **kwargs: `aggregation`, accepted and not used, as in Keras 2.
+
+        Raises:
+            NotImplementedError: In a call inside `fit()` on JAX, where Keras has no state of
+                metrics.
         """
         if name is None:
             raise arguments.invalid(
@@ -79,6 +95,12 @@ class Layer(keras.layers.Layer):
         if metric is None:
             metric = keras.metrics.Mean(name=name)
             self._added_metrics.append(metric)
+        if any(v._value is None and v._initializer is None for v in metric.variables):
+            raise NotImplementedError(
+                f"The metric '{name}' cannot be updated inside `fit()` on JAX, where Keras takes "
+                "the state of metrics out of a model while it trains. Compute it in a callback, or "
+                "set KERAS_BACKEND to tensorflow or torch."
+            )
         metric.update_state(value)
 
     @property
@@ -123,14 +145,15 @@ class Layer(keras.layers.Layer):
             weights: List of arrays.
         """
         expected = [tuple(variable.shape) for variable in self.weights]
-        received = [tuple(ops.shape(value)) for value in weights]
+        weights = [value if hasattr(value, "shape") else np.asarray(value) for value in weights]
+        received = [tuple(value.shape) for value in weights]
         if expected != received:
             raise ValueError(
                 f"`weights` must be arrays of the shapes {_shapes(expected)}. "
                 f"Received: {_shapes(received)}. Pass what get_weights() of a layer of the same "
                 "size returns; a layer has weights once it is built."
             )
-        super().set_weights([keras.ops.convert_to_numpy(value) for value in weights])
+        super().set_weights([ops.convert_to_numpy(value) for value in weights])
 
 
 def _shapes(shapes):

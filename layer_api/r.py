@@ -1,8 +1,9 @@
 """What the R package needs of the core: values, functions and errors that cross the language."""
 
+import functools
 import inspect
 
-from layer_api import arguments
+from layer_api import arguments, backend
 
 
 def with_signature(function, names, optional, variadic):
@@ -29,8 +30,8 @@ def with_signature(function, names, optional, variadic):
 
 
 def method(distribution, name):
-    """Return the method `name` of a distribution."""
-    if not hasattr(distribution, name):
+    """Return what `name` means for a distribution, whichever backend's library it is of."""
+    if not backend.is_distribution(distribution):
         raise arguments.invalid(
             "distribution",
             "a distribution of the backend's library",
@@ -38,7 +39,7 @@ def method(distribution, name):
             "Pass, for example, layer$kernel_posterior, or what a function of a layer receives.",
             TypeError,
         )
-    return getattr(distribution, name)
+    return functools.partial(getattr(backend, name), distribution)
 
 
 def attempt(function, args, kwargs):

@@ -6,9 +6,11 @@
 #' `kernel_posterior_tensor_fn = function(d) d %>% tfd_sample()`. Inside a layer the draw is
 #' governed by the layer's `seed`.
 #'
-#' @param distribution Distribution of TensorFlow Probability.
+#' @param distribution Distribution of the backend's library: TensorFlow Probability on TensorFlow,
+#'   NumPyro on JAX, `torch.distributions` on torch.
 #' @param sample_shape Whole numbers, the shape of the array of draws. Default `list()`: one draw.
-#' @param ... Further arguments of the method in Python, such as `seed`.
+#' @param ... `seed`, a whole number or two of them. Default: inside a layer the layer's own state,
+#'   elsewhere the backend's global random state.
 #'
 #' @return A tensor of shape `c(sample_shape, shape of the distribution)`.
 #' @section Errors:
@@ -34,8 +36,7 @@ tfd_sample <- function(distribution, sample_shape = list(), ...) {
 #' of a layer, such as `kernel_divergence_fn = function(q, p, ignore) tfd_kl_divergence(q, p) / n`.
 #'
 #' @inheritParams tfd_sample
-#' @param other Distribution of TensorFlow Probability.
-#' @param name Name of the operation. Default `"kl_divergence"`.
+#' @param other Distribution of the same library.
 #'
 #' @return A tensor, the divergence of `distribution` from `other`.
 #' @inheritSection tfd_sample Errors
@@ -45,8 +46,8 @@ tfd_sample <- function(distribution, sample_shape = list(), ...) {
 #' layer$build(list(NULL, 3L))
 #' tfd_kl_divergence(layer$kernel_posterior, layer$kernel_prior)
 #' @export
-tfd_kl_divergence <- function(distribution, other, name = "kl_divergence") {
-  call_method(distribution, "kl_divergence", list(other, name = name))
+tfd_kl_divergence <- function(distribution, other) {
+  call_method(distribution, "kl_divergence", list(other))
 }
 
 #' Logarithm of a density
@@ -62,8 +63,8 @@ tfd_kl_divergence <- function(distribution, other, name = "kl_divergence") {
 #' layer$build(list(NULL, 3L))
 #' tfd_log_prob(layer$kernel_prior, matrix(0, 3, 2))
 #' @export
-tfd_log_prob <- function(distribution, value, ...) {
-  call_method(distribution, "log_prob", list(value, ...))
+tfd_log_prob <- function(distribution, value) {
+  call_method(distribution, "log_prob", list(value))
 }
 
 #' Mean of a distribution
@@ -78,8 +79,8 @@ tfd_log_prob <- function(distribution, value, ...) {
 #' layer$build(list(NULL, 3L))
 #' tfd_mean(layer$kernel_posterior)
 #' @export
-tfd_mean <- function(distribution, ...) {
-  call_method(distribution, "mean", list(...))
+tfd_mean <- function(distribution) {
+  call_method(distribution, "mean", list())
 }
 
 #' Standard deviation of a distribution
@@ -94,8 +95,8 @@ tfd_mean <- function(distribution, ...) {
 #' layer$build(list(NULL, 3L))
 #' tfd_stddev(layer$kernel_posterior)
 #' @export
-tfd_stddev <- function(distribution, ...) {
-  call_method(distribution, "stddev", list(...))
+tfd_stddev <- function(distribution) {
+  call_method(distribution, "stddev", list())
 }
 
 call_method <- function(distribution, method, arguments) {
@@ -111,12 +112,17 @@ register_arithmetic <- function() {
   for (symbol in names(operators)) {
     known <- utils::getS3method(symbol, "python.builtin.object", TRUE, asNamespace("reticulate"))
     if (is.null(known)) {
-      registerS3method(symbol, tensor_class, arithmetic(operators[[symbol]]))
+      for (class in tensor_classes) {
+        registerS3method(symbol, class, arithmetic(operators[[symbol]]))
+      }
     }
   }
 }
 
-tensor_class <- "tensorflow.python.types.core.Tensor"
+# The classes of tensors that reticulate shows for TensorFlow, JAX and torch.
+tensor_classes <- c(
+  "tensorflow.python.types.core.Tensor", "jax.Array", "jaxlib._jax.ArrayImpl", "torch.Tensor"
+)
 
 arithmetic <- function(operator) {
   force(operator)

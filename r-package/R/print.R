@@ -36,18 +36,23 @@ summary.layer_api.variational.VariationalLayer <- function(object, ...) {
     list(kernel = object$kernel_posterior, bias = object$bias_posterior)
   }
   rows <- lapply(Filter(Negate(is.null), posteriors), function(posterior) {
-    mean <- as.array(tfd_mean(posterior)$numpy())
-    sd <- as.array(tfd_stddev(posterior)$numpy())
+    mean <- as.array(to_array(tfd_mean(posterior)))
+    sd <- as.array(to_array(tfd_stddev(posterior)))
     data.frame(
       shape = paste(dim(mean), collapse = " x "),
       lowest_mean = min(mean), highest_mean = max(mean), lowest_sd = min(sd), highest_sd = max(sd)
     )
   })
-  losses <- vapply(object$losses, function(loss) as.numeric(loss$numpy()), numeric(1))
+  losses <- vapply(object$losses, function(loss) as.numeric(to_array(loss)), numeric(1))
   structure(
     list(layer = reticulate::py_repr(object), weights = do.call(rbind, rows), loss = sum(losses)),
     class = "summary.layer_api"
   )
+}
+
+# What a tensor of any backend is in R.
+to_array <- function(tensor) {
+  reticulate::import("keras")$ops$convert_to_numpy(tensor)
 }
 
 #' @rdname print.layer_api

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 import layer_api
+from layer_api import backend
 
 _FOLDER = pathlib.Path(__file__).parents[1] / "cases"
 
@@ -27,6 +28,7 @@ def _instances():
                 text = json.dumps(case)
                 for name in ("function", "class", "size", "example", "arguments"):
                     text = text.replace(f"{{{name}}}", layer[name])
+                text = text.replace("{library}", backend.LIBRARY)
                 yield {**json.loads(text), "layer": layer}
 
 
@@ -108,9 +110,7 @@ def _function(takes, returns):
 
 
 def _deterministic():
-    import tensorflow_probability as tfp
-
-    return tfp.distributions.Independent(tfp.distributions.Deterministic(np.zeros((3, 2), "f")), 2)
+    return backend.deterministic_distribution(keras.ops.zeros((3, 2)))
 
 
 class _DataFrame:

@@ -1,22 +1,10 @@
-"""What the package needs of TensorFlow by name: random bits, dtypes and distributions.
-
-No other file names a backend, and TensorFlow Probability is imported only once a user's own
-function, or a look at a layer's distributions, needs it.
-"""
+"""TensorFlow, with the distributions of TensorFlow Probability."""
 
 import itertools
 import sys
 
-import keras
 import numpy as np
 import tensorflow as tf
-
-if keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        f"layer_api runs on Keras's TensorFlow backend. Received: the backend "
-        f"'{keras.backend.backend()}'. Set the environment variable KERAS_BACKEND=tensorflow "
-        "before Keras is imported."
-    )
 
 LIBRARY = "TensorFlow Probability"
 
@@ -105,11 +93,6 @@ def multivariate_normal_distribution(loc, scale_tril):
     return _tfd().TransformedDistribution(normal, reshape)
 
 
-def event_and_batch_shape(distribution):
-    """Return the shapes of one draw and of the batch of one of the library's distributions."""
-    return tuple(distribution.event_shape), tuple(distribution.batch_shape)
-
-
 def laplace_distribution(loc, scale):
     """Return independent Laplace distributions as one distribution over all elements."""
     tfd = _tfd()
@@ -137,6 +120,29 @@ def normal_mixture_distribution(weights, loc, scales):
 def log_prob(distribution, value):
     """Return the logarithm of the density of one of the library's distributions at `value`."""
     return distribution.log_prob(tf.cast(value, distribution.dtype))
+
+
+def mean(distribution):
+    """Return the mean of one of the library's distributions."""
+    return distribution.mean()
+
+
+def stddev(distribution):
+    """Return the standard deviation of one of the library's distributions."""
+    return distribution.stddev()
+
+
+def sample(distribution, sample_shape=(), seed=None):
+    """Draw from one of the library's distributions, so that gradients flow where it can.
+
+    Args:
+        distribution: distribution; one that `seeded` returned draws under its key.
+        sample_shape: shape of the array of draws.
+        seed: whole number or two of them, or None.
+    """
+    if seed is not None:
+        seed = tf.broadcast_to(tf.cast(seed, "int32"), [2])
+    return distribution.sample(sample_shape, seed=seed)
 
 
 def _base(distribution):

@@ -1,0 +1,270 @@
+"""torch, with its own distributions."""
+
+import contextlib
+import copy
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import distributions as dist
+
+LIBRARY = "torch.distributions"
+
+# The eight signs that each value of a byte stands for: to look bytes up in this table is several
+# times faster than to take the bits out of them.
+_SIGNS_OF_A_BYTE = torch.from_numpy(
+    1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+)
+
+
+class _Key(NamedTuple):
+    # None while Keras traces shapes, on tensors without values.
+    number: int | None
+    device: torch.device
+
+
+def _scrambled(word):
+    """Return a word of 32 bits of which every bit depends on every bit of `word`, one to one."""
+    word = ((word ^ (word >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
+    word = ((word ^ (word >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
+    return word ^ (word >> 16)
+
+
+def make_key(seed, counter):
+    """Return the key of one stream of random numbers.
+
+    torch seeds its generator on the CPU with 32 bits. They are different for all counters of one
+    seed, and the sequence of one seed is not that of another one shifted.
+    """
+    device = seed.device
+    if device.type == "meta":
+        return _Key(None, device)
+    seed, counter = (word & 0xFFFFFFFF for word in torch.stack([seed, counter]).tolist())
+    first = _scrambled(seed ^ 0x9E3779B9)
+    number = _scrambled(_scrambled(counter ^ first) ^ _scrambled(first ^ 0x7F4A7C15))
+    return _Key(number, device)
+
+
+def _generator(key):
+    generator = torch.Generator(key.device)
+    generator.manual_seed(key.number)
+    return generator
+
+
+def random_normal(shape, key, dtype):
+    """Draw standard normals."""
+    dtype = getattr(torch, dtype)
+    if key.number is None:
+        return torch.empty(shape, dtype=dtype, device=key.device)
+    return torch.randn(shape, generator=_generator(key), dtype=dtype, device=key.device)
+
+
+def random_signs(shape, key, dtype):
+    """Draw signs, one random bit each."""
+    dtype = getattr(torch, dtype)
+    if key.number is None:
+        return torch.empty(shape, dtype=dtype, device=key.device)
+    size = math.prod(shape)
+    words = torch.empty(-(-size // 64), dtype=torch.int64, device=key.device)
+    octets = words.random_(-(2**63), None, generator=_generator(key)).view(torch.uint8)
+    table = _SIGNS_OF_A_BYTE.to(key.device, dtype)
+    signs = torch.nn.functional.embedding(octets.to(torch.int32), table)
+    return signs.reshape(-1)[:size].reshape(shape)
+
+
+def dtype_for_callables(name):
+    """Return the dtype object that the library's functions expect for the dtype called `name`."""
+    return getattr(torch, name)
+
+
+def owns(function):
+    """Tell whether `function` is the backend's own, such as `torch.relu`."""
+    return (function.__module__ or "").split(".")[0] == "torch"
+
+
+def is_distribution(value):
+    """Tell whether `value` is a distribution of torch."""
+    return isinstance(value, dist.Distribution)
+
+
+class Deterministic(dist.Distribution):
+    """The point mass at `loc`, which torch has no distribution for."""
+
+    has_rsample = True
+    arg_constraints = {"loc": dist.constraints.real}  # noqa: RUF012 - as in torch's distributions
+    support = dist.constraints.real
+
+    def __init__(self, loc, validate_args=None):
+        self.loc = loc
+        super().__init__(loc.shape, validate_args=validate_args)
+
+    def expand(self, batch_shape, _instance=None):
+        """Return the point mass at `loc`, expanded."""
+        return Deterministic(self.loc.expand(batch_shape), validate_args=False)
+
+    @property
+    def mean(self):
+        """The point."""
+        return self.loc
+
+    @property
+    def mode(self):
+        """The point."""
+        return self.loc
+
+    @property
+    def variance(self):
+        """Zero."""
+        return torch.zeros_like(self.loc)
+
+    def rsample(self, sample_shape=()):
+        """Return the point, as often as is asked for."""
+        return self.loc.expand(self._extended_shape(sample_shape))
+
+    def log_prob(self, value):
+        """Return the logarithm of the probability of `value`: 0 at the point, else -infinity."""
+        nothing = torch.zeros_like(self.loc)
+        return torch.where(value == self.loc, nothing, nothing - math.inf)
+
+
+def _over_all_elements(distribution):
+    rank = len(distribution.batch_shape)
+    return dist.Independent(distribution, rank, validate_args=False)
+
+
+def normal_distribution(loc, scale):
+    """Return independent normals as one distribution over all elements."""
+    return _over_all_elements(dist.Normal(loc, scale, validate_args=False))
+
+
+def deterministic_distribution(loc):
+    """Return the point mass at `loc` as one distribution over all elements."""
+    return _over_all_elements(Deterministic(loc, validate_args=False))
+
+
+def laplace_distribution(loc, scale):
+    """Return independent Laplace distributions as one distribution over all elements."""
+    return _over_all_elements(dist.Laplace(loc, scale, validate_args=False))
+
+
+def normal_mixture_distribution(weights, loc, scales):
+    """Return independent mixtures of two normals as one distribution over all elements.
+
+    Args:
+        weights: tuple of two floats, the probabilities of the normals.
+        loc: tensor, the means: both normals have the same.
+        scales: tuple of two floats, the standard deviations.
+    """
+    ones = torch.ones_like(loc)[..., None]
+    mixture = dist.MixtureSameFamily(
+        dist.Categorical(probs=ones * torch.as_tensor(weights).to(ones), validate_args=False),
+        dist.Normal(loc[..., None], ones * torch.as_tensor(scales).to(ones), validate_args=False),
+        validate_args=False,
+    )
+    return _over_all_elements(mixture)
+
+
+def multivariate_normal_distribution(loc, scale_tril):
+    """Return the normal over all elements of `loc`, which may have any shape, as one event."""
+    normal = dist.MultivariateNormal(loc.reshape(-1), scale_tril=scale_tril, validate_args=False)
+    if loc.ndim == 1:
+        return normal
+    reshape = dist.transforms.ReshapeTransform(normal.event_shape, loc.shape)
+    return dist.TransformedDistribution(normal, reshape, validate_args=False)
+
+
+def log_prob(distribution, value):
+    """Return the logarithm of the density of one of the library's distributions at `value`."""
+    if not torch.is_tensor(value):
+        value = torch.as_tensor(value, dtype=torch.get_default_dtype())
+    return distribution.log_prob(value)
+
+
+def mean(distribution):
+    """Return the mean of one of the library's distributions."""
+    return distribution.mean
+
+
+def stddev(distribution):
+    """Return the standard deviation of one of the library's distributions."""
+    return distribution.stddev
+
+
+def sample(distribution, sample_shape=(), seed=None):
+    """Draw from one of the library's distributions, so that gradients flow where it can.
+
+    Args:
+        distribution: distribution; one that `seeded` returned draws under its key.
+        sample_shape: shape of the array of draws.
+        seed: whole number or two of them, or None.
+    """
+    shape = torch.Size([sample_shape] if isinstance(sample_shape, int) else sample_shape)
+    if seed is not None:
+        words = torch.as_tensor(seed).expand(2)
+        distribution = seeded(distribution, make_key(*words))
+    return distribution.rsample(shape) if distribution.has_rsample else distribution.sample(shape)
+
+
+def _base(distribution):
+    while isinstance(distribution, dist.Independent):
+        distribution = distribution.base_dist
+    return distribution
+
+
+def normal_parameters(distribution):
+    """Return (loc, scale) of an independent normal, None for anything else."""
+    base = _base(distribution)
+    return (base.loc, base.scale) if isinstance(base, dist.Normal) else None
+
+
+def deterministic_parameter(distribution):
+    """Return loc of a point mass, None for anything else."""
+    base = _base(distribution)
+    return base.loc if isinstance(base, Deterministic) else None
+
+
+def kl_divergence(q, p):
+    """Return KL(q || p) of two of the library's distributions where the library knows it."""
+    return dist.kl_divergence(q, p)
+
+
+@contextlib.contextmanager
+def _in_place_of_the_global_generator(key, index):
+    """Let torch's global generator draw under `key`, and put it back as it was."""
+    if key.device.type == "cpu":
+        generator = torch.default_generator
+    else:
+        module = getattr(torch, key.device.type)
+        generator = module.default_generators[key.device.index or 0]
+    before = generator.get_state()
+    # The first draw is the one of a layer without a function.
+    generator.manual_seed(_scrambled(key.number ^ index) if index else key.number)
+    try:
+        yield
+    finally:
+        generator.set_state(before)
+
+
+def seeded(distribution, key):
+    """Return a copy of `distribution` whose `sample()` and `rsample()` draw under `key`.
+
+    It is what a user's own function receives, so that a layer's seed governs `d.rsample()` too.
+    torch's distributions draw from the global generator alone.
+    """
+    if key.number is None:
+        return distribution
+    seeded_copy = copy.copy(distribution)
+    draws = itertools.count()
+
+    def governed(method):
+        def draw(sample_shape=()):
+            with _in_place_of_the_global_generator(key, next(draws)):
+                return method(torch.Size(sample_shape))
+
+        return draw
+
+    for name in ("sample", "rsample"):
+        vars(seeded_copy)[name] = governed(getattr(distribution, name))
+    return seeded_copy

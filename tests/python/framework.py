@@ -1,0 +1,160 @@
+"""What the tests need of a backend by name: arrays, gradients, compiled functions, many draws."""
+
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+
+BACKEND = keras.backend.backend()
+
+only_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="is about TensorFlow alone")
+
+
+compiled_by_xla = None  # means something to TensorFlow alone
+
+
+def numpy(tensor):
+    """Return a tensor as an array."""
+    return keras.ops.convert_to_numpy(tensor)
+
+
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+
+    def gradients(function, variables):
+        """Return the gradients of a scalar function of no arguments, as arrays."""
+        with tf.GradientTape() as tape:
+            loss = function()
+        return [g.numpy() for g in tape.gradient(loss, [v.value for v in variables])]
+
+    def many(function, n, layer):
+        """Return an array of what n calls return; each draws the noise of `layer` anew."""
+
+        @tf.function
+        def calls():
+            return tf.map_fn(lambda _: function(), tf.range(n), fn_output_signature="float32")
+
+        return calls().numpy().astype("float64")
+
+    def many_gradients(function, n, layer, variable):
+        """Return an array of n gradients of a scalar function; each draws the noise anew."""
+
+        def gradient():
+            with tf.GradientTape() as tape:
+                loss = function()
+            return tape.gradient(loss, variable.value)
+
+        return many(gradient, n, layer)
+
+    def compiled_by_xla(function):
+        """Return a function compiled by XLA."""
+        return tf.function(function, jit_compile=True)
+
+    def normal(loc, scale):
+        """Return a library's independent normals, over all elements."""
+        loc = tf.convert_to_tensor(loc)
+        return tfp.distributions.Independent(tfp.distributions.Normal(loc, scale), loc.shape.rank)
+
+    def laplace(loc, scale):
+        """Return a library's independent Laplace distributions, over all elements."""
+        loc = tf.convert_to_tensor(loc)
+        return tfp.distributions.Independent(tfp.distributions.Laplace(loc, scale), loc.shape.rank)
+
+    @contextlib.contextmanager
+    def float64():
+        """Let the backend have float64, also if it makes float32 of it by default."""
+        yield
+
+    # A function of the backend's own that Keras has, too.
+    BACKEND_RELU = tf.nn.relu
+    library_kl_divergence = tfp.distributions.kl_divergence
+
+elif BACKEND == "jax":
+    import jax
+    import jax.numpy as jnp
+    import numpyro.distributions as dist
+
+    def gradients(function, variables):
+        def loss(values):
+            with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)):
+                return function()
+
+        return [np.asarray(g) for g in jax.grad(loss)([v.value for v in variables])]
+
+    def many(function, n, layer):
+        state = layer.seed_generator.state
+
+        def call(value, _):
+            with keras.StatelessScope(state_mapping=[(state, value)]) as scope:
+                output = function()
+            return scope.get_current_value(state), output
+
+        last, outputs = jax.jit(lambda first: jax.lax.scan(call, first, length=n))(state.value)
+        state.assign(last)
+        return np.asarray(outputs, "float64")
+
+    def many_gradients(function, n, layer, variable):
+        state = layer.seed_generator.state
+
+        def call(noise, _):
+            def loss(value):
+                mapping = [(variable, value), (state, noise)]
+                with keras.StatelessScope(state_mapping=mapping) as scope:
+                    return function(), scope.get_current_value(state)
+
+            gradient, noise = jax.grad(loss, has_aux=True)(variable.value)
+            return noise, gradient
+
+        _, found = jax.jit(lambda first: jax.lax.scan(call, first, length=n))(state.value)
+        return np.asarray(found, "float64")
+
+    def normal(loc, scale):
+        loc = jnp.asarray(loc)
+        return dist.Normal(loc, scale).to_event(loc.ndim)
+
+    def laplace(loc, scale):
+        loc = jnp.asarray(loc)
+        return dist.Laplace(loc, scale).to_event(loc.ndim)
+
+    BACKEND_RELU = jax.nn.relu
+    library_kl_divergence = dist.kl_divergence
+
+    @contextlib.contextmanager
+    def float64():
+        before = jax.config.jax_enable_x64
+        jax.config.update("jax_enable_x64", True)
+        yield
+        jax.config.update("jax_enable_x64", before)
+
+else:
+    import torch
+    from torch import distributions as dist
+
+    def gradients(function, variables):
+        return [numpy(g) for g in torch.autograd.grad(function(), [v.value for v in variables])]
+
+    def many(function, n, layer):
+        with torch.no_grad():
+            return np.stack([function().numpy() for _ in range(n)]).astype("float64")
+
+    def many_gradients(function, n, layer, variable):
+        return np.stack([gradients(function, [variable])[0] for _ in range(n)]).astype("float64")
+
+    def normal(loc, scale):
+        loc = torch.as_tensor(loc)
+        return dist.Independent(dist.Normal(loc, scale), loc.ndim)
+
+    def laplace(loc, scale):
+        loc = torch.as_tensor(loc)
+        # torch knows the divergence of a normal from `Laplace` itself: this shall need an estimate.
+        laplace = dist.TransformedDistribution(dist.Laplace(loc, scale), [])
+        return dist.Independent(laplace, loc.ndim)
+
+    BACKEND_RELU = torch.relu
+    library_kl_divergence = dist.kl_divergence
+
+    @contextlib.contextmanager
+    def float64():
+        yield

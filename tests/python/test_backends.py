@@ -1,0 +1,140 @@
+"""Each backend alone, and what goes from one to another."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from framework import BACKEND, laplace, library_kl_divergence, numpy
+
+import layer_api
+from layer_api import backend
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def run_under(name, program, *args):
+    """Run a program, which prints JSON, under a backend in a process of its own."""
+    run = subprocess.run(
+        [sys.executable, "-c", program, *map(str, args)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": name},
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+IMPORTED = """
+import json, sys
+import layer_api, keras
+layer = layer_api.layer_dense_flipout(units=2)
+layer(keras.ops.ones((2, 3)))
+found = ("tensorflow", "tensorflow_probability", "torch", "numpyro")
+print(json.dumps([name for name in found if name in sys.modules]))
+"""
+
+
+def test_no_other_backend_is_imported():
+    """Nor are TensorFlow Probability and NumPyro before they are needed."""
+    expected = {"tensorflow": ["tensorflow"], "jax": [], "torch": ["torch"]}[BACKEND]
+    assert run_under(BACKEND, IMPORTED) == expected
+
+
+def test_another_backend_is_refused():
+    program = (
+        "import json\ntry:\n import layer_api\nexcept ImportError as e: print(json.dumps(str(e)))"
+    )
+    message = run_under("numpy", program)
+    assert "tensorflow, jax, torch. Received: the backend 'numpy'" in message
+
+
+LOAD = """
+import json, sys
+import keras, layer_api
+model = keras.saving.load_model(sys.argv[1])
+state = keras.ops.convert_to_numpy(model.layers[0].seed_generator.state)
+weights = [w.tolist() for w in model.get_weights()]
+loss = float(keras.ops.convert_to_numpy(model.losses[0]))
+print(json.dumps([weights, state.tolist(), loss]))
+"""
+
+
+@pytest.mark.parametrize("other", [name for name in BACKENDS if name != BACKEND])
+def test_a_saved_model_loads_under_another_backend(tmp_path, other):
+    model = keras.Sequential([keras.Input((3,)), layer_api.DenseFlipout(2)])
+    model(np.ones((1, 3), "float32"))  # the noise is on its way
+    model.save(tmp_path / "model.keras")
+    weights, state, loss = run_under(other, LOAD, tmp_path / "model.keras")
+    for theirs, ours in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(np.float32(theirs), ours)
+    assert state == numpy(model.layers[0].seed_generator.state).tolist()
+    np.testing.assert_allclose(loss, numpy(model.losses[0]), rtol=1e-6)
+
+
+class TestDistributions:
+    """The functions that stand for the library's own."""
+
+    LOC = np.array([[0.0, 1.0], [-1.0, 0.5]], "float32")
+
+    def loc(self):
+        return keras.ops.convert_to_tensor(self.LOC)
+
+    def test_deterministic(self):
+        distribution = backend.deterministic_distribution(self.loc())
+        np.testing.assert_array_equal(numpy(backend.sample(distribution)), self.LOC)
+        assert backend.sample(distribution, (4, 5)).shape == (4, 5, 2, 2)
+        np.testing.assert_array_equal(numpy(backend.mean(distribution)), self.LOC)
+        np.testing.assert_array_equal(numpy(backend.stddev(distribution)), 0.0)
+        assert numpy(backend.log_prob(distribution, self.loc())) == 0.0
+        assert numpy(backend.log_prob(distribution, self.loc() + 1)) == -np.inf
+
+    def test_laplace(self):
+        distribution = backend.laplace_distribution(self.loc(), 2.0)
+        expected = -np.abs(1 - self.LOC).sum() / 2 - 4 * np.log(4.0)
+        value = keras.ops.ones((2, 2))
+        np.testing.assert_allclose(
+            numpy(backend.log_prob(distribution, value)), expected, rtol=1e-5
+        )
+        assert backend.sample(distribution, 3).shape == (3, 2, 2)
+
+    def test_mixture(self):
+        distribution = backend.normal_mixture_distribution((0.25, 0.75), self.loc(), (1.0, 0.1))
+
+        def density(x, scale):
+            return np.exp(-0.5 * (x / scale) ** 2) / scale / np.sqrt(2 * np.pi)
+
+        d = 0.2 - np.float64(self.LOC)
+        expected = np.log(0.25 * density(d, 1.0) + 0.75 * density(d, 0.1)).sum()
+        value = keras.ops.full((2, 2), 0.2)
+        np.testing.assert_allclose(
+            numpy(backend.log_prob(distribution, value)), expected, rtol=1e-5
+        )
+        assert backend.sample(distribution, 3).shape == (3, 2, 2)
+
+    def test_multivariate_normal(self):
+        tril = np.array([[1.0, 0.0], [0.5, 2.0]], "float32")
+        loc = self.loc()[0]
+        distribution = backend.multivariate_normal_tril(loc, keras.ops.convert_to_tensor(tril))
+        z = np.linalg.solve(tril, -self.LOC[0])
+        expected = -0.5 * z @ z - np.log(2.0) - np.log(2 * np.pi)
+        value = keras.ops.zeros(2)
+        np.testing.assert_allclose(
+            numpy(backend.log_prob(distribution, value)), expected, rtol=1e-5
+        )
+        assert backend.sample(distribution, 3).shape == (3, 2)
+
+    def test_a_seed_repeats_a_draw(self):
+        normal = backend.normal_distribution(self.loc(), keras.ops.ones((2, 2)))
+        one, other, third = (numpy(backend.sample(normal, 3, seed=s)) for s in (1, 1, 2))
+        np.testing.assert_array_equal(one, other)
+        assert (one != third).all()
+
+    def test_unknown_divergence(self):
+        normal = backend.normal_distribution(self.loc(), keras.ops.ones((2, 2)))
+        with pytest.raises(NotImplementedError):
+            backend.kl_divergence(normal, laplace(self.LOC, 1.0))
+        assert numpy(library_kl_divergence(normal, normal)) == 0.0
