@@ -94,7 +94,7 @@ def in_r(value):
 ARRIVALS = [
     (case, name, value)
     for case in CASES
-    for name, value in {**case.changed, "name": "named", "dtype": "float64"}.items()
+    for name, value in {**case.changed, "name": "named", "dtype": "bfloat16"}.items()
 ]
 
 

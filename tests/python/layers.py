@@ -136,7 +136,7 @@ VARIABLE = Case(
     changed={
         **POINTWISE,
         "shape": (3, 2),
-        "dtype": "float64",
+        "dtype": "float16",
         "initializer": "ones",
         "regularizer": keras.regularizers.L2(0.5),
         "constraint": "non_neg",
