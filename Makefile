@@ -27,7 +27,8 @@ vignettes: setup ## Run the documents with R and Python side by side, into build
 	@Rscript -e 'for (file in Sys.glob("vignettes/*.Rmd")) rmarkdown::render(file, output_dir = "build/vignettes", intermediates_dir = "build/vignettes", quiet = TRUE)'
 	@ls build/vignettes/*.html
 
-test: setup ## Run the three test suites: Python, R, and both in one process.
+test: ## Run the three test suites: Python (under every backend), R, and both in one process.
+	@.ci/setup backends
 	@.ci/test
 
 lint: setup ## Check style and types: ruff, mypy, lintr.

@@ -234,9 +234,9 @@ class TestBlocks:
     def test_regularizer(self, parameter):
         posterior = layer_api.MeanFieldNormal(**{f"{parameter}_regularizer": "l2"})
         layer = built(kernel_posterior_fn=posterior, kernel_prior_fn=None)
-        values = dict(zip(("loc", "untransformed_scale"), layer.get_weights()[:2], strict=True))
+        weights = dict(zip(("loc", "untransformed_scale"), layer.get_weights()[:2], strict=True))
         np.testing.assert_allclose(
-            values(layer.losses), [0.01 * np.sum(values[parameter] ** 2)], rtol=1e-6
+            values(layer.losses), [0.01 * np.sum(weights[parameter] ** 2)], rtol=1e-6
         )
 
     @pytest.mark.parametrize("parameter", ["loc", "untransformed_scale"])
