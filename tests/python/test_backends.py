@@ -115,17 +115,23 @@ class TestDistributions:
         )
         assert backend.sample(distribution, 3).shape == (3, 2, 2)
 
-    def test_multivariate_normal(self):
-        tril = np.array([[1.0, 0.0], [0.5, 2.0]], "float32")
-        loc = self.loc()[0]
-        distribution = backend.multivariate_normal_tril(loc, keras.ops.convert_to_tensor(tril))
-        z = np.linalg.solve(tril, -self.LOC[0])
-        expected = -0.5 * z @ z - np.log(2.0) - np.log(2 * np.pi)
-        value = keras.ops.zeros(2)
+    @pytest.mark.parametrize("shape", [(4,), (2, 2)])
+    def test_multivariate_normal(self, shape):
+        """Over all elements of its mean, whatever shape that has."""
+        rng = np.random.default_rng(1)
+        tril = np.tril(rng.normal(size=(4, 4))).astype("float32")
+        np.fill_diagonal(tril, [1.0, 2.0, 0.5, 1.5])
+        loc = rng.normal(size=shape).astype("float32")
+        distribution = backend.multivariate_normal_distribution(
+            *map(keras.ops.convert_to_tensor, (loc, tril))
+        )
+        z = np.linalg.solve(tril, -loc.reshape(-1))
+        expected = -0.5 * z @ z - np.log(1.5) - 2 * np.log(2 * np.pi)
+        value = keras.ops.zeros(shape)
         np.testing.assert_allclose(
             numpy(backend.log_prob(distribution, value)), expected, rtol=1e-5
         )
-        assert backend.sample(distribution, 3).shape == (3, 2)
+        assert backend.sample(distribution, 3).shape == (3, *shape)
 
     def test_a_seed_repeats_a_draw(self):
         normal = backend.normal_distribution(self.loc(), keras.ops.ones((2, 2)))
