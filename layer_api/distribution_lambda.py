@@ -48,7 +48,7 @@ class DistributionLambda(Layer):
         meant = _function(make_distribution_fn)
         super().__init__(**kwargs)
         # Past Keras's tracker, as a layer's arguments are.
-        vars(self)["_given"] = make_distribution_fn
+        vars(self)["_given"] = {"make_distribution_fn": meant}
         self.make_distribution_fn = meant
 
     def call(self, inputs):
@@ -67,14 +67,13 @@ class DistributionLambda(Layer):
 
     def get_config(self):
         """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
-        function = identifiers.serialize("make_distribution_fn", self._given)
+        function = identifiers.serialize("make_distribution_fn", self.make_distribution_fn)
         return {**super().get_config(), "make_distribution_fn": function}
 
 
 def _function(value):
     """Return the function that `value` is, or stands for in a saved config."""
-    if isinstance(value, dict) and "class_name" in value:
-        value = identifiers.deserialize("make_distribution_fn", value)
+    value = identifiers.saved("make_distribution_fn", value)
     if isinstance(value, type) or not callable(value):
         raise arguments.invalid(
             "make_distribution_fn",
