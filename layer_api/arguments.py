@@ -197,58 +197,6 @@ def flag(argument, value):
     return value
 
 
-def activation(value):
-    """Return the activation function that `value` names."""
-    try:
-        function = keras.activations.get(value)
-    except (ValueError, TypeError):
-        function = value
-    if not callable(function) or isinstance(function, type):
-        known = [name for name in dir(keras.activations) if not name.startswith("_")]
-        known = sorted(set(known) - {"get", "serialize", "deserialize"})
-        raise invalid(
-            "activation",
-            "None/NULL, the name of a Keras activation or a function",
-            describe(value),
-            nearest(value, known) or f"Known names: {', '.join(known)}.",
-        )
-    takes("activation", function, ("x",))
-    return function
-
-
-def initializer(argument, value):
-    """Return the Keras initializer that `value` names."""
-    return _of_keras("initializer", argument, value, "'glorot_uniform'", optional=False)
-
-
-def regularizer(argument, value):
-    """Return the Keras regularizer that `value` names."""
-    return _of_keras("regularizer", argument, value, "'l2' or keras.regularizers.L2(0.01)")
-
-
-def constraint(argument, value):
-    """Return the Keras constraint that `value` names."""
-    return _of_keras("constraint", argument, value, "'non_neg' or keras.constraints.MaxNorm(2.0)")
-
-
-def _of_keras(kind, argument, value, example, optional=True):
-    """Return the object of one kind, such as "regularizer", that `value` names to Keras."""
-    try:
-        found = getattr(keras, f"{kind}s").get(value)
-    except (ValueError, TypeError):
-        found = value
-    if not (callable(found) or (found is None and optional)) or isinstance(found, (str, type)):
-        raise invalid(
-            argument,
-            f"{'None/NULL, ' if optional else ''}a Keras {kind} or its name",
-            describe(value),
-            f"Pass, for example, {example}.",
-        )
-    if found is not None:
-        takes(argument, found, ("shape", "dtype") if kind == "initializer" else ("x",))
-    return found
-
-
 def nearest(name, known):
     """Return the sentence "Did you mean …?" for the known name nearest to `name`, or ""."""
     close = difflib.get_close_matches(str(name), known, n=1)
@@ -343,6 +291,27 @@ def one_tensor(input_shape):
             f"{len(input_shape)} tensors",
             "Join them first, for example by keras.layers.Concatenate().",
         )
+
+
+def features(input_shape):
+    """Return the size of the last axis of `input_shape`, which a dense layer has to know."""
+    one_tensor(input_shape)
+    if len(input_shape) < 2:
+        raise invalid(
+            "inputs",
+            "a tensor of at least 2 dimensions, (batch, ..., features)",
+            describe_shape(input_shape),
+            "Add the dimension that is missing: one row is a batch of shape (1, features).",
+        )
+    if input_shape[-1] is None:
+        raise invalid(
+            "inputs",
+            "a tensor whose last dimension is defined",
+            describe_shape(input_shape),
+            "The kernel has one row for every feature: give their number, as in "
+            "Input(shape=(13,)).",
+        )
+    return input_shape[-1]
 
 
 def numeric(inputs):

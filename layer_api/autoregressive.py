@@ -128,14 +128,14 @@ class AutoregressiveNetwork(Layer):
             "use_bias": arguments.flag("use_bias", use_bias),
             "validate_args": arguments.flag("validate_args", validate_args),
         }
-        activation = arguments.activation(activation)
+        activation = identifiers.activation(activation)
         of_keras = {
-            "kernel_initializer": arguments.initializer("kernel_initializer", kernel_initializer),
-            "bias_initializer": arguments.initializer("bias_initializer", bias_initializer),
-            "kernel_regularizer": arguments.regularizer("kernel_regularizer", kernel_regularizer),
-            "bias_regularizer": arguments.regularizer("bias_regularizer", bias_regularizer),
-            "kernel_constraint": arguments.constraint("kernel_constraint", kernel_constraint),
-            "bias_constraint": arguments.constraint("bias_constraint", bias_constraint),
+            "kernel_initializer": identifiers.initializer("kernel_initializer", kernel_initializer),
+            "bias_initializer": identifiers.initializer("bias_initializer", bias_initializer),
+            "kernel_regularizer": identifiers.regularizer("kernel_regularizer", kernel_regularizer),
+            "bias_regularizer": identifiers.regularizer("bias_regularizer", bias_regularizer),
+            "kernel_constraint": identifiers.constraint("kernel_constraint", kernel_constraint),
+            "bias_constraint": identifiers.constraint("bias_constraint", bias_constraint),
         }
         seed = arguments.seed(seed)
 
@@ -149,7 +149,8 @@ class AutoregressiveNetwork(Layer):
         self._event_size = self._given_event_size = event_size
         self._conditional_size = conditional_size
         # Past Keras's tracker, which would wrap the lists that it finds.
-        vars(self).update(given, _of_keras=of_keras)
+        sizes = {"event_shape": event_size, "conditional_event_shape": conditional_size}
+        vars(self).update(given, _of_keras=of_keras, _given=sizes)
         for name, value in of_keras.items():
             setattr(self, name, value)
 

@@ -104,23 +104,7 @@ class _Dense(VariationalLayer):
         return input_shape, output_shape
 
     def _kernel_shape(self, input_shape):
-        arguments.one_tensor(input_shape)
-        if len(input_shape) < 2:
-            raise arguments.invalid(
-                "inputs",
-                "a tensor of at least 2 dimensions, (batch, ..., features)",
-                arguments.describe_shape(input_shape),
-                "Add the dimension that is missing: one row is a batch of shape (1, features).",
-            )
-        if input_shape[-1] is None:
-            raise arguments.invalid(
-                "inputs",
-                "a tensor whose last dimension is defined",
-                arguments.describe_shape(input_shape),
-                "The kernel has one row for every feature: give their number, as in "
-                "Input(shape=(13,)).",
-            )
-        return (input_shape[-1], self.units)
+        return (arguments.features(input_shape), self.units)
 
     def _bias_shape(self):
         return (self.units,)

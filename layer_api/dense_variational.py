@@ -106,6 +106,8 @@ class DenseVariational(StochasticLayer):
         units = arguments.whole_number("units", units, 1, "Pass, for example, units=10.")
         given = {"make_posterior_fn": make_posterior_fn, "make_prior_fn": make_prior_fn}
         meant = {name: _meaning(name, identifier) for name, identifier in given.items()}
+        # The config of a file has served its turn: a layer that is loaded prints as any other.
+        given = {name: meant[name] if isinstance(v, dict) else v for name, v in given.items()}
         if kl_weight is not None:
             kl_weight = arguments.weight("kl_weight", kl_weight)
         kl_use_exact = arguments.flag("kl_use_exact", kl_use_exact)
@@ -129,7 +131,7 @@ class DenseVariational(StochasticLayer):
 
     def build(self, input_shape):
         """Create the variables of the posterior and of the prior, and add the divergence."""
-        features = self._features(input_shape)
+        features = arguments.features(input_shape)
         kernel_size, bias_size = features * self.units, self.units * self.use_bias
         vars(self)["_size"] = kernel_size + bias_size
         dtype = backend.dtype_for_callables(self.variable_dtype)
@@ -169,7 +171,7 @@ class DenseVariational(StochasticLayer):
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the outputs: that of the inputs with `units` as the last axis."""
-        self._features(input_shape)
+        arguments.features(input_shape)
         return (*input_shape[:-1], self.units)
 
     def get_config(self):
@@ -195,25 +197,6 @@ class DenseVariational(StochasticLayer):
             inputs: Tensor, needed where `make_prior_fn` is a function. Default `None`.
         """
         return self._library(self._distribution("prior", inputs))
-
-    def _features(self, input_shape):
-        arguments.one_tensor(input_shape)
-        if len(input_shape) < 2:
-            raise arguments.invalid(
-                "inputs",
-                "a tensor of at least 2 dimensions, (batch, ..., features)",
-                arguments.describe_shape(input_shape),
-                "Add the dimension that is missing: one row is a batch of shape (1, features).",
-            )
-        if input_shape[-1] is None:
-            raise arguments.invalid(
-                "inputs",
-                "a tensor whose last dimension is defined",
-                arguments.describe_shape(input_shape),
-                "The kernel has one row for every feature: give their number, as in "
-                "Input(shape=(13,)).",
-            )
-        return input_shape[-1]
 
     def _depends_on_inputs(self):
         """Tell whether a distribution is a user's function, which may depend on the inputs."""
@@ -298,8 +281,7 @@ def _is_block(value):
 
 def _meaning(argument, identifier):
     """Return the block or function that `identifier` means for `argument`."""
-    if isinstance(identifier, dict) and "class_name" in identifier:
-        identifier = identifiers.deserialize(argument, identifier)
+    identifier = identifiers.saved(argument, identifier)
     # A block takes what the functions of the other layers take: it is not called.
     if _is_block(identifier) and not isinstance(identifier, type):
         return identifier

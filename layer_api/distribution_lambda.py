@@ -48,16 +48,21 @@ class DistributionLambda(Layer):
         meant = _function(make_distribution_fn)
         super().__init__(**kwargs)
         # Past Keras's tracker, as a layer's arguments are.
-        vars(self)["_given"] = make_distribution_fn
+        vars(self)["_given"] = {"make_distribution_fn": meant}
         self.make_distribution_fn = meant
 
     def call(self, inputs):
         """Return the distribution for these inputs."""
+        if _is_output_layer(self, self._get_call_context().entry_layer):
+            raise TypeError(self._no_tensor())
         return self.make_distribution_fn(inputs)
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs, **_):
         """Say that there is none: a Sequential model then applies its layers one by one."""
-        raise NotImplementedError(
+        raise NotImplementedError(self._no_tensor())
+
+    def _no_tensor(self):
+        return (
             f"The layer '{self.name}' returns a distribution, and Keras 3 passes only tensors from "
             "layer to layer of a model and to a loss. Let the last layer of the model return the "
             "parameters of the distribution, and write the negative log-likelihood as the loss: "
@@ -67,14 +72,22 @@ class DistributionLambda(Layer):
 
     def get_config(self):
         """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
-        function = identifiers.serialize("make_distribution_fn", self._given)
+        function = identifiers.serialize("make_distribution_fn", self.make_distribution_fn)
         return {**super().get_config(), "make_distribution_fn": function}
+
+
+def _is_output_layer(layer, model):
+    """Tell whether `model`, in whose call `layer` is called, is one for `fit()` that it ends."""
+    if not getattr(model, "compiled", False):
+        return False
+    while getattr(model, "layers", None):
+        model = model.layers[-1]
+    return model is layer
 
 
 def _function(value):
     """Return the function that `value` is, or stands for in a saved config."""
-    if isinstance(value, dict) and "class_name" in value:
-        value = identifiers.deserialize("make_distribution_fn", value)
+    value = identifiers.saved("make_distribution_fn", value)
     if isinstance(value, type) or not callable(value):
         raise arguments.invalid(
             "make_distribution_fn",

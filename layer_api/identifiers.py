@@ -1,4 +1,4 @@
-"""What a `*_fn` argument may be: a name, a config object or a function; as Keras does it."""
+"""What stands for a function: a name, a config object or a function; as Keras does it."""
 
 import keras
 
@@ -23,8 +23,7 @@ class Block:
         return cls(**config)
 
     def __repr__(self):
-        given = {name: value for name, value in self.get_config().items() if value is not None}
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+        return shown(self)
 
 
 def get(argument, identifier, named, takes, optional=False):
@@ -44,8 +43,7 @@ def get(argument, identifier, named, takes, optional=False):
             found = named[identifier]
             return found() if isinstance(found, type) else found
         raise _unknown(argument, identifier, named, takes, optional)
-    if isinstance(identifier, dict) and "class_name" in identifier:
-        identifier = deserialize(argument, identifier)
+    identifier = saved(argument, identifier)
     if isinstance(identifier, type) or not callable(identifier):
         raise _unknown(argument, identifier, named, takes, optional)
     arguments.takes(argument, identifier, takes)
@@ -60,6 +58,70 @@ def _unknown(argument, identifier, named, takes, optional):
     error = ValueError if isinstance(identifier, str) else TypeError
     received = arguments.describe(identifier)
     return arguments.invalid(argument, expected, received, f"{hint} {remedy}".strip(), error)
+
+
+def activation(value):
+    """Return the activation function that `value` names."""
+    value = saved("activation", value)
+    try:
+        function = keras.activations.get(value)
+    except (ValueError, TypeError):
+        function = value
+    if not callable(function) or isinstance(function, type):
+        known = [name for name in dir(keras.activations) if not name.startswith("_")]
+        known = sorted(set(known) - {"get", "serialize", "deserialize"})
+        raise arguments.invalid(
+            "activation",
+            "None/NULL, the name of a Keras activation or a function",
+            arguments.describe(value),
+            arguments.nearest(value, known) or f"Known names: {', '.join(known)}.",
+        )
+    arguments.takes("activation", function, ("x",))
+    return function
+
+
+def initializer(argument, value):
+    """Return the Keras initializer that `value` names."""
+    return _of_keras("initializer", argument, value, "'glorot_uniform'", optional=False)
+
+
+def regularizer(argument, value):
+    """Return the Keras regularizer that `value` names."""
+    return _of_keras("regularizer", argument, value, "'l2' or keras.regularizers.L2(0.01)")
+
+
+def constraint(argument, value):
+    """Return the Keras constraint that `value` names."""
+    return _of_keras("constraint", argument, value, "'non_neg' or keras.constraints.MaxNorm(2.0)")
+
+
+def _of_keras(kind, argument, value, example, optional=True):
+    """Return the object of one kind, such as "regularizer", that `value` names to Keras."""
+    value = saved(argument, value)
+    try:
+        found = getattr(keras, f"{kind}s").get(value)
+    except (ValueError, TypeError):
+        found = value
+    if not (callable(found) or (found is None and optional)) or isinstance(found, (str, type)):
+        raise arguments.invalid(
+            argument,
+            f"{'None/NULL, ' if optional else ''}a Keras {kind} or its name",
+            arguments.describe(value),
+            f"Pass, for example, {example}.",
+        )
+    if found is not None:
+        arguments.takes(argument, found, ("shape", "dtype") if kind == "initializer" else ("x",))
+    return found
+
+
+def saved(argument, value):
+    """Return what `value` stands for if it is a saved config, else `value`."""
+    if not isinstance(value, dict) or "class_name" not in value:
+        return value
+    package = _OF_KERAS.get(argument.rsplit("_", 1)[-1])
+    if package and "module" not in value and "registered_name" not in value:
+        value = {"module": f"keras.{package}", **value}  # as Keras 2 wrote it
+    return deserialize(argument, value)
 
 
 def deserialize(argument, config):
@@ -120,6 +182,23 @@ def by_name(activation):
     # `tf.nn.relu` and `keras.ops.relu` are not `keras.activations.relu`, but Keras saves them so.
     is_the_same = activation is known or activation.__module__.startswith("keras.")
     return name if known and (is_the_same or backend.owns(activation)) else activation
+
+
+def shown(value):
+    """Return how `value` is printed: a function by its name, an object of a config by that."""
+    if hasattr(value, "__name__"):
+        return value.__name__
+    if not hasattr(value, "get_config") or isinstance(value, keras.layers.Layer):
+        return str(value)
+    given = {name: item for name, item in value.get_config().items() if item is not None}
+    return f"{type(value).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+
+
+def is_default(argument, value, default):
+    """Tell whether `value` is what `default`, which may be the name of it, stands for."""
+    if argument.rsplit("_", 1)[-1] == "initializer":
+        return shown(value) == shown(keras.initializers.get(default))
+    return value == default
 
 
 # Where Keras has the classes that an argument may be of, by the last word of the argument.

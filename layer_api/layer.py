@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from layer_api import arguments
+from layer_api import arguments, identifiers
 
 # A loss that is a function of the weights is evaluated when a model collects its losses, and this
 # method is the one place where Keras 3 does so. Without it the divergence would silently be left
@@ -31,7 +31,21 @@ class Layer(keras.layers.Layer):
         super().__init__(**arguments.of_keras(kwargs))
         self._loss_functions = []
         # Past Keras's tracker, which accepts no new metric once the layer is built.
-        vars(self)["_added_metrics"] = []
+        vars(self).update(_added_metrics=[], _given={})
+
+    def __repr__(self):
+        """Return the arguments that differ from the defaults, as Keras prints a layer."""
+        defaults = arguments.parameters_of(type(self))
+        values = {name: self._given.get(name, getattr(self, name, None)) for name in defaults}
+        if "activation" in values:
+            values["activation"] = identifiers.by_name(self.activation)
+        shown = [
+            f"{name}={identifiers.shown(value)}"
+            for name, value in values.items()
+            if name != "kwargs" and not identifiers.is_default(name, value, defaults[name].default)
+        ]
+        state = [f"name={self.name}", *shown, f"built={self.built}"]
+        return f"<{type(self).__name__} {', '.join(state)}>"
 
     def __getattr__(self, name):
         # torch comes here also if a property raises an AttributeError, and would say that there is

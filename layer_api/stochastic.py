@@ -24,11 +24,9 @@ class StochasticLayer(Layer):
         self, *, given, activation, activity_regularizer, seed, kl_weight, **kwargs
     ):  # fmt: skip
         arguments.only_known(type(self), kwargs)
-        if isinstance(activation, dict) and "class_name" in activation:
-            activation = identifiers.deserialize("activation", activation)
-        activation = arguments.activation(activation)
+        activation = identifiers.activation(activation)
         seed = arguments.seed(seed)
-        activity_regularizer = arguments.regularizer("activity_regularizer", activity_regularizer)
+        activity_regularizer = identifiers.regularizer("activity_regularizer", activity_regularizer)
 
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.activation = activation
@@ -48,19 +46,6 @@ class StochasticLayer(Layer):
             "seed": self.seed,
             "kl_weight": self.kl_weight,
         }
-
-    def __repr__(self):
-        """Return the arguments that differ from the defaults, as Keras prints a layer."""
-        defaults = arguments.parameters_of(type(self))
-        values = {name: self._given.get(name, getattr(self, name, None)) for name in defaults}
-        values["activation"] = identifiers.by_name(self.activation)
-        shown = [
-            f"{name}={getattr(value, '__name__', value)}"
-            for name, value in values.items()
-            if name != "kwargs" and value != defaults[name].default
-        ]
-        state = [f"name={self.name}", *shown, f"built={self.built}"]
-        return f"<{type(self).__name__} {', '.join(state)}>"
 
     def save_own_variables(self, store):
         """Save the weights and the state of the noise, so that a resumed run draws on."""

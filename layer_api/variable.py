@@ -1,5 +1,6 @@
 """A layer that returns a variable, whatever its inputs are."""
 
+import keras
 from keras import ops
 
 from layer_api import arguments, identifiers, noise
@@ -63,14 +64,17 @@ class VariableLayer(Layer):
     ):
         arguments.only_known(type(self), kwargs)
         shape = arguments.shape("shape", shape)
-        activation = arguments.activation(activation)
-        initializer = arguments.initializer("initializer", initializer)
-        regularizer = arguments.regularizer("regularizer", regularizer)
-        constraint = arguments.constraint("constraint", constraint)
+        activation = identifiers.activation(activation)
+        initializer = identifiers.initializer("initializer", initializer)
+        regularizer = identifiers.regularizer("regularizer", regularizer)
+        constraint = identifiers.constraint("constraint", constraint)
         seed = arguments.seed(seed)
 
         super().__init__(dtype=dtype, **kwargs)
-        vars(self)["shape"] = shape  # past Keras's tracker, which would wrap what it finds
+        is_usual = self.dtype_policy.name == keras.config.dtype_policy().name
+        own_dtype = None if is_usual else self.dtype_policy.name
+        # Past Keras's tracker, which would wrap what it finds.
+        vars(self).update(shape=shape, _given={"dtype": own_dtype})
         self.activation = activation
         self.initializer = initializer
         self.regularizer = regularizer

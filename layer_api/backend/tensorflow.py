@@ -170,7 +170,19 @@ def deterministic_parameter(distribution):
 
 def kl_divergence(q, p):
     """Return KL(q || p) of two of the library's distributions where the library knows it."""
-    return _tfd().kl_divergence(q, p)
+    try:
+        return _tfd().kl_divergence(q, p)
+    except NotImplementedError:
+        # Of a vector, independent normals are a multivariate one, which the library knows better.
+        return _tfd().kl_divergence(*map(_multivariate, (q, p)))
+
+
+def _multivariate(distribution):
+    parameters = normal_parameters(distribution)
+    if parameters is None or len(distribution.event_shape) != 1:
+        return distribution
+    loc, scale = parameters
+    return _tfd().MultivariateNormalDiag(loc, tf.broadcast_to(scale, tf.shape(loc + scale)))
 
 
 def seeded(distribution, key):
