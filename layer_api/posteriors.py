@@ -45,9 +45,21 @@ class _Parametrized(identifiers.Block):
     def _configure(self, parameter, initializer, regularizer, constraint):
         """Keep what governs one variable."""
         start = self._START[parameter] if initializer is None else initializer
-        setattr(self, f"{parameter}_initializer", keras.initializers.get(identifiers.saved("initializer", start)))
-        setattr(self, f"{parameter}_regularizer", keras.regularizers.get(identifiers.saved("regularizer", regularizer)))
-        setattr(self, f"{parameter}_constraint", keras.constraints.get(identifiers.saved("constraint", constraint)))
+        setattr(
+            self,
+            f"{parameter}_initializer",
+            keras.initializers.get(identifiers.saved("initializer", start)),
+        )
+        setattr(
+            self,
+            f"{parameter}_regularizer",
+            keras.regularizers.get(identifiers.saved("regularizer", regularizer)),
+        )
+        setattr(
+            self,
+            f"{parameter}_constraint",
+            keras.constraints.get(identifiers.saved("constraint", constraint)),
+        )
 
     def _config_of(self, parameter):
         return {
