@@ -128,3 +128,54 @@ def test_flow():
     assert after < normal
     z = rng.normal(size=(8, 2)).astype("float32")
     np.testing.assert_allclose(bijector.inverse(tf.identity(bijector.forward(z))), z, atol=1e-4)
+
+
+def test_a_conditional_input_that_is_missing_or_too_much():
+    x, c = np.ones((2, N), "float32"), np.ones((2, 3), "float32")
+    with pytest.raises(ValueError, match=r"`conditional_input` must be None/NULL where"):
+        made()(x, conditional_input=c)
+    layer = made(conditional=True, conditional_event_shape=3)
+    with pytest.raises(ValueError, match=r"`conditional_input` must be .* Received: nothing"):
+        layer(x)
+    with pytest.raises(ValueError, match=r"Received: shape \[2, 2\]"):
+        layer(x, conditional_input=c[:, :2])
+
+
+def test_a_conditional_network_is_saved_cloned_and_fitted(tmp_path):
+    inputs = keras.Input((N,)), keras.Input((3,))
+    layer = made(conditional=True, conditional_event_shape=3)
+    model = keras.Model(inputs, layer(inputs[0], conditional_input=inputs[1]))
+    rng = np.random.default_rng(1)
+    x, c, y = (rng.normal(size=s).astype("float32") for s in [(8, N), (8, 3), (8, N, 2)])
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse")
+    losses = model.fit([x, c], y, epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    for each in (loaded, clone):
+        np.testing.assert_array_equal(each([x, c]), model([x, c]))
+        assert repr(each.layers[-1]) == repr(layer)
+
+
+def test_repr():
+    layer = layer_api.AutoregressiveNetwork(2, 3, hidden_units=10, name="a")
+    layer.build((None, 3))
+    shown = "name=a, params=2, event_shape=3, hidden_units=(10,), built=True"
+    assert repr(layer) == f"<AutoregressiveNetwork {shown}>"
+
+
+def test_a_variable_before_another_layer():
+    model = keras.Sequential([
+        layer_api.VariableLayer((1, 3), initializer="ones"), keras.layers.Dense(2)
+    ])  # fmt: skip
+    x, y = np.zeros((1, 3), "float32"), np.full((1, 2), 5.0, "float32")
+    np.testing.assert_allclose(tf.function(model)(x), model(x), rtol=1e-6)
+    model.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse")
+    losses = model.fit(x, y, epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert (model.layers[0].get_weights()[0] != 1).any()
+    given = layer_api.VariableLayer(3, "float64", initializer="ones", name="v")
+    shown = "name=v, shape=(3,), dtype=float64, initializer=Ones(), built=False"
+    assert repr(given) == f"<VariableLayer {shown}>"

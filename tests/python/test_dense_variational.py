@@ -1,5 +1,6 @@
 """The dense layer with one joint distribution of its weights, beside what every layer does."""
 
+import json
 import math
 
 import keras
@@ -160,6 +161,55 @@ def test_distribution_lambda_is_no_output_layer():
     layer = DistributionLambda(lambda t: tfd.Normal(t, 1.0))
     with pytest.raises(NotImplementedError, match="write the negative log-likelihood as the loss"):
         layer(keras.Input((2,)))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("deferred", [False, True])
+def test_distribution_lambda_ends_no_model_of_fit(deferred, nested):
+    last = DistributionLambda(lambda t: tfd.Normal(t, 1.0))
+    last = keras.Sequential([keras.layers.Dense(2), last]) if nested else last
+    first = [] if deferred else [keras.Input((3,))]
+    model = keras.Sequential([*first, keras.layers.Dense(2), last])
+    model.compile(loss=lambda y, d: -d.log_prob(y))
+    with pytest.raises(TypeError, match="write the negative log-likelihood as the loss"):
+        model.fit(X, np.zeros((2, 2)), verbose=0)
+
+
+@keras.saving.register_keras_serializable("test_dense_variational")
+def unit_normal(inputs):
+    return tfd.Independent(tfd.Normal(inputs, 1.0), 1)
+
+
+def test_distribution_lambda_config():
+    layer = DistributionLambda(unit_normal, name="mine")
+    config = json.loads(json.dumps(layer.get_config()))
+    again = DistributionLambda.from_config(config)
+    assert again.make_distribution_fn is unit_normal
+    assert again.get_config() == layer.get_config()
+    shown = "<DistributionLambda name=mine, make_distribution_fn=unit_normal, built=False>"
+    assert repr(again) == repr(layer) == shown
+    model = keras.Sequential([VariableLayer(3, initializer="ones"), layer])
+    saved = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    loaded = keras.saving.deserialize_keras_object(saved, safe_mode=True)
+    np.testing.assert_array_equal(loaded(X).mean(), np.ones(3))
+    with pytest.raises(ValueError, match="`make_distribution_fn` cannot be saved"):
+        DistributionLambda(lambda t: unit_normal(t)).get_config()
+
+
+def test_moments_of_the_outputs():
+    """Mean field: the outputs of one row are normal, with the sums of means and of variances."""
+    layer = layer_api.DenseVariational(2, seed=1)
+    layer.build((None, 3))
+    loc = np.array([0.3, -0.2, 0.1, 0.4, 0.0, -0.5, 0.7, -0.3])
+    untransformed = np.array([-1.0, 0.0, 1.0, -2.0, 0.5, -0.5, 0.2, -1.5])
+    layer.set_weights([loc, untransformed])
+    scale = np.log1p(np.exp(untransformed))
+    n = 1500
+    draws = np.array([layer(X[:1])[0] for _ in range(n)])
+    mean = X[0] @ loc[:6].reshape(3, 2) + loc[6:]
+    variance = X[0] ** 2 @ scale[:6].reshape(3, 2) ** 2 + scale[6:] ** 2
+    assert np.abs((draws.mean(axis=0) - mean) / np.sqrt(variance / n)).max() < BOUND
+    assert np.abs((draws.var(axis=0) / variance - 1) / math.sqrt(2 / n)).max() < BOUND
 
 
 def test_full_covariance_of_a_kernel():

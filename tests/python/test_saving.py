@@ -279,6 +279,16 @@ class Hostile:
             assert "hostile" not in sys.modules
 
 
+@pytest.mark.parametrize("name", payloads("marker"))
+def test_a_hostile_function_of_a_distribution_lambda(name, tmp_path):
+    marker = tmp_path / "marker"
+    with pytest.raises((ValueError, TypeError)):
+        layer_api.DistributionLambda.from_config(
+            {"name": "d", "make_distribution_fn": payloads(marker)[name]}
+        )
+    assert not marker.exists()
+
+
 def test_a_name_that_is_not_registered_is_named(tmp_path):
     layer = layer_api.layer_dense_flipout(units=2, kernel_prior_fn=layer_api.LaplacePrior())
     config = json.loads(json.dumps(layer.get_config()))
