@@ -45,21 +45,10 @@ class _Parametrized(identifiers.Block):
     def _configure(self, parameter, initializer, regularizer, constraint):
         """Keep what governs one variable."""
         start = self._START[parameter] if initializer is None else initializer
-        setattr(
-            self,
-            f"{parameter}_initializer",
-            keras.initializers.get(identifiers.saved("initializer", start)),
-        )
-        setattr(
-            self,
-            f"{parameter}_regularizer",
-            keras.regularizers.get(identifiers.saved("regularizer", regularizer)),
-        )
-        setattr(
-            self,
-            f"{parameter}_constraint",
-            keras.constraints.get(identifiers.saved("constraint", constraint)),
-        )
+        given = {"initializer": start, "regularizer": regularizer, "constraint": constraint}
+        for kind, value in given.items():
+            known = getattr(keras, f"{kind}s").get(identifiers.saved(kind, value))
+            setattr(self, f"{parameter}_{kind}", known)
 
     def _config_of(self, parameter):
         return {

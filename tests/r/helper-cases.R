@@ -16,7 +16,7 @@ fill_in <- function(case, layer) {
       names(case$arguments) <- gsub(mark, layer[[name]], names(case$arguments), fixed = TRUE)
     }
   }
-  case$message <- gsub("{library}", core()$backend$LIBRARY, case$message, fixed = TRUE)
+  case$message <- gsub("{library}", layerapi:::core()$backend$LIBRARY, case$message, fixed = TRUE)
   case$layer <- layer
   case
 }
@@ -69,7 +69,7 @@ special <- function(value) {
     matrix = matrix(0, 2, 2),
     text_matrix = matrix(c("a", "b"), 1),
     deterministic = {
-      core()$backend$deterministic_distribution(keras$ops$zeros(c(3L, 2L)))
+      layerapi:::core()$backend$deterministic_distribution(keras$ops$zeros(c(3L, 2L)))
     },
     stop("no such special value: ", value$special)
   )
