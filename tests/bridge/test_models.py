@@ -5,6 +5,7 @@ import subprocess
 import keras
 import numpy as np
 from layers import CASES
+from test_parity import in_r
 from test_saving import variants
 
 import layer_api
@@ -115,30 +116,44 @@ def test_r_functions_work_in_python(r):
     assert last < first / 2
 
 
+TRAINABLE = 'prior_trainable_normal(loc_initializer = "ones", loc_regularizer = "l2")'
+
 # What the variants of `test_saving.py` are in R.
 VARIANTS_IN_R = {
-    "normal": """
-        kernel_posterior_fn = posterior_mean_field_normal(loc_initializer = "zeros"),
-        kernel_prior_fn = prior_normal(0.5, 2),
-        bias_posterior_fn = posterior_deterministic(loc_initializer = "ones"),
-        bias_prior_fn = prior_standard_normal(),
-        bias_divergence_fn = divergence_kl_divergence(0.5)
-    """,
-    "laplace": """
-        kernel_prior_fn = prior_laplace(0.5, 2),
-        kernel_divergence_fn = divergence_monte_carlo(3, 0.5),
-        bias_posterior_fn = "mean_field_normal", bias_prior_fn = "laplace",
-        bias_divergence_fn = "monte_carlo", activation = "relu"
-    """,
-    "scale_mixture": """
-        kernel_prior_fn = prior_scale_mixture(0.25, 2, 0.1),
-        bias_posterior_fn = "mean_field_normal", bias_prior_fn = "scale_mixture",
-        activation = keras$layers$LeakyReLU(negative_slope = 0.5)
-    """,
-    "trainable_normal": """
-        kernel_prior_fn = prior_trainable_normal(loc_initializer = "ones", loc_regularizer = "l2"),
-        bias_posterior_fn = "mean_field_normal", bias_prior_fn = "trainable_normal"
-    """,
+    "normal": {
+        "kernel_posterior_fn": 'posterior_mean_field_normal(loc_initializer = "zeros")',
+        "kernel_prior_fn": "prior_normal(0.5, 2)",
+        "bias_posterior_fn": 'posterior_deterministic(loc_initializer = "ones")',
+        "bias_prior_fn": "prior_standard_normal()",
+        "bias_divergence_fn": "divergence_kl_divergence(0.5)",
+        "make_posterior_fn": 'posterior_mean_field_normal(loc_initializer = "zeros")',
+        "make_prior_fn": "prior_normal(0.5, 2)",
+    },
+    "laplace": {
+        "kernel_prior_fn": "prior_laplace(0.5, 2)",
+        "kernel_divergence_fn": "divergence_monte_carlo(3, 0.5)",
+        "bias_posterior_fn": '"mean_field_normal"',
+        "bias_prior_fn": '"laplace"',
+        "bias_divergence_fn": '"monte_carlo"',
+        "activation": '"relu"',
+        "make_posterior_fn": '"multivariate_normal_tril"',
+        "make_prior_fn": "prior_laplace(0.5, 2)",
+    },
+    "scale_mixture": {
+        "kernel_prior_fn": "prior_scale_mixture(0.25, 2, 0.1)",
+        "bias_posterior_fn": '"mean_field_normal"',
+        "bias_prior_fn": '"scale_mixture"',
+        "activation": "keras$layers$LeakyReLU(negative_slope = 0.5)",
+        "make_posterior_fn": 'posterior_deterministic(loc_initializer = "ones")',
+        "make_prior_fn": "prior_scale_mixture(0.25, 2, 0.1)",
+    },
+    "trainable_normal": {
+        "kernel_prior_fn": TRAINABLE,
+        "bias_posterior_fn": '"mean_field_normal"',
+        "bias_prior_fn": '"trainable_normal"',
+        "make_posterior_fn": 'posterior_multivariate_normal_tril(loc_initializer = "zeros")',
+        "make_prior_fn": TRAINABLE,
+    },
 }
 
 IN_A_FRESH_R = """
@@ -170,8 +185,7 @@ def test_files_of_one_language_are_read_by_the_other(tmp_path):
     models, made_in_r = {}, []
     for number, case in enumerate(CASES):
         shape, output_shape = case.shapes[0]
-        arguments = {**case.required, "seed": 1}
-        written = ", ".join(f"{name} = {value}" for name, value in arguments.items())
+        given = {name: in_r(value) for name, value in {**case.required, "seed": 1}.items()}
         named = list(zip(VARIANTS_IN_R, variants(case), strict=True))
         # The first layer with every block, the others with one variant each, in turn.
         for variant, layer in named if number == 0 else [named[number % len(named)]]:
@@ -181,11 +195,13 @@ def test_files_of_one_language_are_read_by_the_other(tmp_path):
             for which in (name, f"{name}-new"):
                 x = np.sin(np.arange(4 * np.prod(shape))).reshape(4, *shape)
                 np.save(tmp_path / f"{which}-x.npy", x)
-                np.save(tmp_path / f"{which}-y.npy", np.ones((4, *output_shape)))
+                np.save(tmp_path / f"{which}-y.npy", np.ones(case.output(4, output_shape)))
             models[name] = models[f"{name}-new"] = model
+            own = {a: text for a, text in VARIANTS_IN_R[variant].items() if a in case.changed}
+            written = ", ".join(f"{a} = {text}" for a, text in {**given, **own}.items())
             dimensions = ", ".join(f"{n}L" for n in shape)
             made_in_r.append(
-                f"layer <- {case.function.__name__}({written}, {VARIANTS_IN_R[variant]})\n"
+                f"layer <- {case.function.__name__}({written})\n"
                 f"use('{name}-new', keras$Sequential(list("
                 f"keras$Input(shape = list({dimensions})), layer)))"
             )

@@ -25,6 +25,8 @@ VARIANTS = {
         "bias_posterior_fn": layer_api.Deterministic(loc_initializer="ones"),
         "bias_prior_fn": layer_api.StandardNormal(),
         "bias_divergence_fn": layer_api.KLDivergence(0.5),
+        "make_posterior_fn": layer_api.MeanFieldNormal(loc_initializer="zeros"),
+        "make_prior_fn": layer_api.NormalPrior(0.5, 2.0),
     },
     "laplace": {
         "kernel_prior_fn": layer_api.LaplacePrior(0.5, 2.0),
@@ -33,17 +35,23 @@ VARIANTS = {
         "bias_prior_fn": "laplace",
         "bias_divergence_fn": "monte_carlo",
         "activation": "relu",
+        "make_posterior_fn": "multivariate_normal_tril",
+        "make_prior_fn": layer_api.LaplacePrior(0.5, 2.0),
     },
     "scale_mixture": {
         "kernel_prior_fn": layer_api.ScaleMixturePrior(0.25, 2.0, 0.1),
         "bias_posterior_fn": "mean_field_normal",
         "bias_prior_fn": "scale_mixture",
         "activation": keras.layers.LeakyReLU(negative_slope=0.5),
+        "make_posterior_fn": layer_api.Deterministic(loc_initializer="ones"),
+        "make_prior_fn": layer_api.ScaleMixturePrior(0.25, 2.0, 0.1),
     },
     "trainable_normal": {
         "kernel_prior_fn": layer_api.TrainableNormal(loc_initializer="ones", loc_regularizer="l2"),
         "bias_posterior_fn": "mean_field_normal",
         "bias_prior_fn": "trainable_normal",
+        "make_posterior_fn": layer_api.MultivariateNormalTriL(loc_initializer="zeros"),
+        "make_prior_fn": layer_api.TrainableNormal(loc_initializer="ones", loc_regularizer="l2"),
     },
 }
 
