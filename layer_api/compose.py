@@ -124,10 +124,13 @@ def _refuse_other_keras(object, layer):
     else:
         is_other = legacy.is_among(object)
         call = _CALLS.get(type(layer).__name__)
-        belongs, remedy = 2, (
-            f"Pass the model, as in {call}, or set the environment variable TF_USE_LEGACY_KERAS=1."
-            if call
-            else f"Use tf_keras.layers.{type(layer).__name__}, or begin with a model of Keras 3."
+        belongs, remedy = (
+            2,
+            (
+                f"Pass the model, as in {call}, or set the environment variable TF_USE_LEGACY_KERAS=1."
+                if call
+                else f"Use tf_keras.layers.{type(layer).__name__}, or begin with a model of Keras 3."
+            ),
         )
     if is_other:
         raise arguments.invalid(

@@ -132,7 +132,7 @@ class _Variational:
     def __init__(self, ours, **kwargs):
         # Past Keras's tracker, to which `ours` would be a layer inside this one.
         vars(self).update(_ours=ours, _created={}, _noise_state=None)
-        vars(ours)["_look_up_variable"] = lambda name, **_: self._created[name]
+        vars(ours)["_look_up_variable"] = lambda name, *_, **__: self._created[name]
         own = {
             name: getattr(ours, name)
             for name in arguments.parameters_of(type(ours))
