@@ -104,7 +104,7 @@ class TestCompose:
     def test_pipe_refuses_what_is_of_the_other_keras(self):
         with pytest.raises(TypeError, match=r"as in layer_dense_flipout\(model, \.\.\.\)"):
             pipe(sequential(), layer_dense_flipout(units=2))
-        with pytest.raises(TypeError, match="Use tf_keras.layers.ReLU"):
+        with pytest.raises(TypeError, match=r"Use tf_keras\.layers\.ReLU"):
             pipe(tf_keras.Input((3,)), keras.layers.ReLU())
         for other in (keras.Sequential(), keras.Input((3,))):
             with pytest.raises(TypeError, match="must be layers of Keras 3 here"):
@@ -331,7 +331,9 @@ class TestSeed:
         if case.layer is not layer_api.AutoregressiveNetwork:  # whose masks are another's
             for a, b in zip(one.get_weights(), new.get_weights(), strict=True):
                 np.testing.assert_array_equal(a, b)
-        assert any((a != b).any() for a, b in zip(one.get_weights(), other.get_weights()))
+        assert any(
+            (a != b).any() for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
+        )
 
     def test_two_layers_of_one_shape_differ(self):
         model = sequential()
