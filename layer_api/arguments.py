@@ -4,6 +4,7 @@ import difflib
 import inspect
 import numbers
 import operator
+import sys
 from typing import Any
 
 import keras
@@ -49,7 +50,7 @@ def describe(value):
         # R's vectors arrive as lists; Python's users write either.
         shown = ", ".join(describe(item) for item in value[:8])
         return f"[{shown}{f', ... {len(value)} in all' if len(value) > 8 else ''}]"
-    if isinstance(value, keras.layers.Layer):
+    if is_layer(value):
         return f"the layer '{value.name}' ({type(value).__name__})"
     if inspect.isfunction(value) or inspect.isbuiltin(value):
         return "a function"
@@ -62,6 +63,24 @@ def describe(value):
         return f"an array of {kind} of {describe_shape(value.shape)}"
     package = type(value).__module__.split(".")[0]
     return f"an object of type {package}.{type(value).__name__}"
+
+
+def is_layer(value):
+    """Tell whether `value` is a layer or a model, of Keras 3 or of Keras 2."""
+    return isinstance(value, keras.layers.Layer) or is_keras_2(value, "Layer")
+
+
+def is_keras_2(value, kind):
+    """Tell whether `value` is a layer, a model and so on of Keras 2, which is not imported for it.
+
+    Args:
+        value: any value.
+        kind: name of a class in the package `tf_keras`.
+    """
+    if "tf_keras" not in sys.modules:
+        return False
+    bases = type(value).__mro__
+    return any(c.__name__ == kind and c.__module__.startswith("tf_keras.") for c in bases)
 
 
 def describe_shape(shape):

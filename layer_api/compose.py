@@ -7,11 +7,14 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 import keras
 
-from layer_api import arguments
+from layer_api import arguments, legacy
 from layer_api.arguments import REQUIRED
 
 P = ParamSpec("P")
 L = TypeVar("L")
+
+# How the function of each class is called with a model, for messages.
+_CALLS: dict[str, str] = {}
 
 
 class LayerFunction(Protocol[P, L]):
@@ -45,10 +48,13 @@ def layer_function(layer_class: Callable[P, L], name: str) -> LayerFunction[P, L
     """Return the function `name(object, ...)` that makes a layer and composes it with `object`."""
     parameters = arguments.parameters_of(layer_class).values()
     by_name = f"{name}({next(iter(parameters)).name}=512)"
+    _CALLS[layer_class.__name__] = f"{name}(model, ...)"
 
     def make_and_compose(object=REQUIRED, *args, **kwargs):
         kind = _kind(object, by_name)
-        return _compose(object, kind, layer_class(*args, **kwargs))
+        is_legacy = legacy.is_wanted() if kind == "nothing" else legacy.is_among(object)
+        layer = (legacy.make if is_legacy else _make)(layer_class, args, kwargs)
+        return _compose(object, kind, layer)
 
     function: Any = make_and_compose
     first = inspect.Parameter("object", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=REQUIRED)
@@ -58,6 +64,10 @@ def layer_function(layer_class: Callable[P, L], name: str) -> LayerFunction[P, L
     function.__doc__ = _document(layer_class)
     function.layer_class = layer_class
     return function
+
+
+def _make(layer_class, args, kwargs):
+    return layer_class(*args, **kwargs)
 
 
 def pipe(object: Any, *steps: Callable) -> Any:
@@ -97,11 +107,37 @@ def pipe(object: Any, *steps: Callable) -> Any:
                 _remedy(step),
                 TypeError,
             )
-        if isinstance(step, keras.layers.Layer):
-            object = _compose(object, _kind(object), step)
+        if isinstance(step, keras.layers.Layer) or legacy.is_among(step):
+            kind = _kind(object)
+            _refuse_other_keras(object, step)
+            object = _compose(object, kind, step)
         else:
             object = step(object)
     return object
+
+
+def _refuse_other_keras(object, layer):
+    """Refuse a layer of Keras 3 for a model or symbolic tensor of Keras 2, and the reverse."""
+    if legacy.is_among(layer):
+        is_other, belongs = isinstance(object, keras.Model) or _is_symbolic(object), 3
+        remedy = "Use a layer of Keras 3, or begin with a model of tf_keras."
+    else:
+        is_other, belongs = legacy.is_among(object), 2
+        name = type(layer).__name__
+        remedy = f"Use tf_keras.layers.{name}, or begin with a model of Keras 3."
+        if name in _CALLS:
+            remedy = (
+                f"Pass the model, as in {_CALLS[name]}, or set the environment variable "
+                "TF_USE_LEGACY_KERAS=1."
+            )
+    if is_other:
+        raise arguments.invalid(
+            "steps",
+            f"layers of Keras {belongs} here, as the object is",
+            f"{arguments.describe(layer)} of Keras {5 - belongs}",
+            remedy,
+            TypeError,
+        )
 
 
 def _compose(object, kind, layer):
@@ -109,6 +145,8 @@ def _compose(object, kind, layer):
         return layer
     if kind == "tensor":
         return layer(object)
+    if legacy.is_among(object):
+        return legacy.add(object, layer)
     layers_before = list(object.layers)
     try:
         object.add(layer)
@@ -129,7 +167,7 @@ def _kind(object, by_name=None):
     """
     if object is None or object is REQUIRED:
         return "nothing"
-    if isinstance(object, keras.Sequential):
+    if isinstance(object, keras.Sequential) or arguments.is_keras_2(object, "Sequential"):
         return "model"
     values = object if isinstance(object, (list, tuple)) and len(object) else [object]
     if all(_is_tensor(value) for value in values):
@@ -138,12 +176,19 @@ def _kind(object, by_name=None):
 
 
 def _is_tensor(value):
-    if keras.ops.is_tensor(value) or isinstance(value, keras.KerasTensor):
+    if keras.ops.is_tensor(value) or _is_symbolic(value):
+        return True
+    if arguments.is_keras_2(value, "KerasTensor"):
         return True
     # An array of numbers, NumPy's or an R matrix, is what a layer may be called on too.
     dtype = getattr(value, "dtype", None)
     is_array = hasattr(value, "__array__") and hasattr(value, "ndim") and not hasattr(value, "iloc")
     return is_array and value.ndim > 0 and getattr(dtype, "kind", "") in "fiub"
+
+
+def _is_symbolic(value):
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return any(isinstance(v, keras.KerasTensor) for v in values)
 
 
 def _unsuitable(object, by_name=None):
@@ -158,15 +203,14 @@ def _remedy(object, by_name=None):
         return f"Make a layer of the class first: {object.__name__}(...)."
     if isinstance(object, numbers.Real) and by_name:
         return f"To set the first argument of the layer, name it: {by_name}."
-    if isinstance(object, keras.layers.Layer) and not isinstance(object, keras.Model):
+    is_model = isinstance(object, keras.Model) or arguments.is_keras_2(object, "Model")
+    if not is_model and arguments.is_layer(object):
         return (
             "A layer alone is not a model: was the model in front of the pipe None/NULL? "
             "Begin with keras.Sequential()."
         )
-    if isinstance(object, keras.Model):
+    if is_model:
         return "Only Sequential models can be added to: apply the layer to a tensor, model.output."
-    if any(base.__module__.startswith("tf_keras") for base in type(object).__mro__):
-        return "This is an object of Keras 2 (tf_keras), which is not supported: use Keras 3."
     if arguments.describe(object) == "a data frame":
         return "Make a matrix of numbers of a data frame first."
     return "Begin with keras.Sequential(), or keras.Input(shape) for a functional model."

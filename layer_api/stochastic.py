@@ -77,7 +77,7 @@ class StochasticLayer(Layer):
         )
         return variable.value
 
-    def _look_up_variable(self, name, **_):
+    def _look_up_variable(self, name, *_, **__):
         """`add_variable_fn` afterwards: the value that the variable has now."""
         return next(v.value for v in self.weights if v.name == name)
 
@@ -85,7 +85,7 @@ class StochasticLayer(Layer):
         return ops.cast(x, self.compute_dtype)
 
 
-def throw_away_variable(name, shape=None, dtype=None, **_):
+def throw_away_variable(name, shape=None, dtype=None, *_, **__):
     """`add_variable_fn` of the trial: zeros of the right shape, which nothing keeps."""
     return ops.zeros(
         tuple(int(n) for n in shape or ()),

@@ -102,20 +102,26 @@ class VariationalLayer(StochasticLayer):
 
     def build(self, input_shape):
         """Create the variables of the posteriors and priors, and add the divergences as losses."""
-        shapes = {"kernel": self._kernel_shape(input_shape), "bias": self._bias_shape()}
-        vars(self)["_shapes"] = shapes
-        # A user's function is tried on throw-away values first: a mistake in it raises here, when
-        # the layer has no variable yet.
-        for part in shapes:
-            self._check(part, self._posterior(part, throw_away_variable))
-            self._prior(part, throw_away_variable)
-        for part in shapes:
+        self._prepare(input_shape)
+        for part in self._shapes:
             posterior = self._posterior(part, self._create_variable)
             prior = self._prior(part, self._create_variable)
             divergence_fn = getattr(self, f"{part}_divergence_fn")
             if None not in (posterior, prior, divergence_fn) and self.kl_weight > 0:
                 self.add_loss(functools.partial(self._divergence, part))
         self.built = True
+
+    def _prepare(self, input_shape):
+        """Note the shapes of kernel and bias, and try the functions that make distributions."""
+        vars(self)["_shapes"] = {
+            "kernel": self._kernel_shape(input_shape),
+            "bias": self._bias_shape(),
+        }
+        # A user's function is tried on throw-away values first: a mistake in it raises here, when
+        # the layer has no variable yet.
+        for part in self._shapes:
+            self._check(part, self._posterior(part, throw_away_variable))
+            self._prior(part, throw_away_variable)
 
     def call(self, inputs):
         """Return the outputs for one draw of the kernel and of the bias."""

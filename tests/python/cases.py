@@ -92,7 +92,7 @@ def special(value):
     if kind == "keras2_model":
         import tf_keras
 
-        return tf_keras.Sequential()
+        return tf_keras.Model(a := tf_keras.Input((3,)), a, name="functional")
     return {
         "layer_class": lambda: layer_api.DenseFlipout,
         "layer": lambda: layer_api.layer_dense_flipout(units=2, name="alone"),

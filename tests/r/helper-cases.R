@@ -59,7 +59,11 @@ special <- function(value) {
     na = NA,
     "function" = case_function(value$takes, special(value$returns)),
     data_frame = data.frame(a = 1),
-    keras2_model = reticulate::import("tf_keras")$Sequential(),
+    keras2_model = {
+      tf_keras <- reticulate::import("tf_keras")
+      input <- tf_keras$Input(shape = list(3L))
+      tf_keras$Model(input, input, name = "functional")
+    },
     layer_class = reticulate::py_get_attr(layer_dense_flipout(units = 2), "__class__"),
     layer = layer_dense_flipout(units = 2, name = "alone"),
     functional_model = {

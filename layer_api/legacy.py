@@ -1,0 +1,381 @@
+"""Layers of `tfp.layers` for Keras 2: what `layer_*` makes for a model or tensor of `tf_keras`.
+
+The layer of TensorFlow Probability computes; one of ours, which no model ever holds, checks the
+arguments and provides posteriors, priors, divergences, initial values and draws. Neither `tf_keras`
+nor TensorFlow Probability is imported before a user brings an object of Keras 2.
+"""
+
+import functools
+import itertools
+import os
+
+import keras
+from keras import ops
+
+from layer_api import arguments, backend, distributions, identifiers, noise, posteriors
+
+# Our classes and those of `tfp.layers` that compute the same from a kernel's distribution.
+_COMPUTED_BY = {
+    "DenseFlipout": "DenseFlipout",
+    "DenseReparameterization": "DenseReparameterization",
+    "DenseLocalReparameterization": "DenseLocalReparameterization",
+    "Conv1DFlipout": "Convolution1DFlipout",
+    "Conv1DReparameterization": "Convolution1DReparameterization",
+    "Conv2DFlipout": "Convolution2DFlipout",
+    "Conv2DReparameterization": "Convolution2DReparameterization",
+    "Conv3DFlipout": "Convolution3DFlipout",
+    "Conv3DReparameterization": "Convolution3DReparameterization",
+}
+
+
+def is_wanted():
+    """Tell whether TF_USE_LEGACY_KERAS asks for Keras 2, by the values that TensorFlow takes."""
+    return os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
+
+
+def is_among(object):
+    """Tell whether `object`, or a tensor in a list, is of Keras 2 and no eager tensor."""
+    values = object if isinstance(object, (list, tuple)) else [object]
+    kinds = ("Layer", "KerasTensor")
+    return any(arguments.is_keras_2(value, kind) for value in values for kind in kinds)
+
+
+def add(model, layer):
+    """Add `layer` to a Sequential model of Keras 2; where that fails, leave it as it was."""
+    was_built = model.built
+    try:
+        model.add(layer)
+    except Exception:
+        model.built = was_built
+        raise
+    return model
+
+
+def make(layer_class, args, kwargs):
+    """Return the layer for Keras 2 that the same arguments of `layer_class` mean for Keras 3.
+
+    Args:
+        layer_class: class of one of our layers.
+        args: positional arguments of its constructor.
+        kwargs: named arguments of its constructor.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise arguments.invalid(
+            "object",
+            f"of Keras 3, as its backend is '{keras.backend.backend()}'",
+            "an object of Keras 2, which runs on TensorFlow",
+            "Set the environment variable KERAS_BACKEND=tensorflow before Keras is imported.",
+            TypeError,
+        )
+    import tf_keras
+
+    # Keras 3 has a name for each layer and warns of `input_shape`; both are Keras 2's here.
+    own = {name: kwargs[name] for name in ("name", "input_shape", "input_dim") if name in kwargs}
+    ours_only = {name: value for name, value in kwargs.items() if name not in own}
+    own = arguments.of_keras(own)
+    positional = list(arguments.parameters_of(layer_class))[: len(args)]
+    if "dtype" not in positional and ours_only.get("dtype") is None:
+        ours_only["dtype"] = tf_keras.mixed_precision.global_policy().name
+    ours = layer_class(*args, **ours_only)
+    if getattr(ours, "padding", None) == "causal":
+        raise arguments.invalid(
+            "padding",
+            "'valid' or 'same' for an object of Keras 2",
+            "'causal'",
+            "Or pad the inputs first, by tf_keras.layers.ZeroPadding1D((n, 0)).",
+        )
+    if layer_class.__name__ in _COMPUTED_BY:
+        return _class_for(layer_class)(ours, **own)
+    return _OTHERS[layer_class.__name__](ours, dtype=ours.dtype_policy.name, **own)
+
+
+@functools.cache
+def _class_for(layer_class):
+    """Return the class of `tfp.layers` with the parts of `_Variational` in front."""
+    import tensorflow_probability as tfp
+
+    computing = getattr(tfp.layers, _COMPUTED_BY[layer_class.__name__])
+    members = {
+        "__module__": __name__,
+        "_ours_class": layer_class,
+        "_takes_seed": "seed" in arguments.parameters_of(computing),
+    }
+    return type(layer_class.__name__, (_Variational, computing), members)
+
+
+def _current(part, role):
+    """Return a property: the distribution with the values that its variables have now.
+
+    TensorFlow Probability keeps what a function returned at build, so that scales computed from
+    variables would never change.
+    """
+
+    def get(self):
+        return _untranslated(self._ours._library)(
+            part, _untranslated(self._ours._distribution)(part, role, None)
+        )
+
+    def made_at_build(self, distribution):
+        pass
+
+    return property(get, made_at_build, doc=f"Distribution, the {role} of the {part}, or None.")
+
+
+class _Variational:
+    """What a layer of `tfp.layers` asks its functions for comes from `_ours`, a layer of ours."""
+
+    kernel_posterior = _current("kernel", "posterior")
+    kernel_prior = _current("kernel", "prior")
+    bias_posterior = _current("bias", "posterior")
+    bias_prior = _current("bias", "prior")
+
+    def __init__(self, ours, **kwargs):
+        # Past Keras's tracker, to which `ours` would be a layer inside this one.
+        vars(self).update(_ours=ours, _created={}, _noise_state=None)
+        vars(ours)["_look_up_variable"] = lambda name, *_, **__: self._created[name]
+        own = {
+            name: getattr(ours, name)
+            for name in arguments.parameters_of(type(ours))
+            if name not in ("seed", "kl_weight", "kwargs")
+        }
+        own.update({name: self._function(name, own[name]) for name in ours._given})
+        own["activation"] = _activation(ours)
+        if self._takes_seed:
+            own["seed"] = ours._noise_seed
+        super().__init__(**own, dtype=ours.dtype_policy.name, **kwargs)
+        ours.name = self.name
+        self.input_spec = None  # so that `build` gets to say what is wrong with an input
+        _track_noise(self, ours)
+
+    def _function(self, argument, function):
+        """Return what `argument` of `tfp.layers` is, where ours means `function`."""
+        part, role = argument.removesuffix("_fn").split("_", 1)
+        if function is None or (role == "divergence" and self._ours.kl_weight == 0):
+            return None
+        if role == "divergence":
+            return _untranslated(lambda q, p, sample: self._ours._divergence(part))
+        if role == "posterior_tensor":
+            return _untranslated(functools.partial(self._draw, part))
+        return _untranslated(functools.partial(self._create, argument, function))
+
+    def build(self, input_shape):
+        shape = tuple(input_shape)
+        self._ours.compute_output_shape(shape)
+        self._ours._prepare(shape)
+        super().build(input_shape)
+
+    def call(self, inputs):
+        vars(self)["_noise_state"] = _untranslated(noise.advance)(self._ours.seed_generator)
+        return super().call(_untranslated(ops.cast)(inputs, self.dtype))
+
+    def get_config(self):
+        """Return the configuration of the same layer for Keras 3, which makes an equal layer."""
+        return {**self._ours.get_config(), "name": self.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config):
+        """Make a layer from what `get_config` returned."""
+        return cls(cls._ours_class.from_config(config), name=config["name"])
+
+    def _create(self, argument, function, dtype, shape, name, trainable, add_variable_fn):
+        """Return the posterior or prior of `function`, whose variables are created now."""
+        create = _creating(self, self._ours, self._created)
+        made = function(dtype, tuple(shape), name, trainable, create)
+        created = {id(variable) for variable in self._created.values()}
+        if {id(variable) for variable in getattr(made, "variables", ())} - created:
+            # The function has made variables of its own: they are kept, and it is not called again.
+            setattr(self, f"_{name}_made", made)
+            setattr(self._ours, argument, lambda *_: made)
+        return made
+
+    def _draw(self, part, distribution):
+        """Return the value that stands for `distribution` in this call."""
+        distribution = distributions.known(distribution)
+        shape = ops.shape(distribution.loc) if isinstance(distribution, tuple) else None
+        return self._ours._draw(part, distribution, self._noise_state, shape=shape)
+
+
+def _untranslated(function):
+    """Return `function` such that AutoGraph does not translate it, and all of Keras 3 with it."""
+    import tensorflow as tf
+
+    return tf.autograph.experimental.do_not_convert(function)
+
+
+def _activation(ours):
+    is_none = identifiers.by_name(ours.activation) is None
+    return None if is_none else _untranslated(ours.activation)
+
+
+def _track_noise(layer, ours):
+    """Have the state of the noise saved with the weights of `layer`, though it is none of them."""
+    layer._track_trackable(ours.seed_generator.state.value, "noise")
+
+
+def _creating(layer, ours, created):
+    """Return `add_variable_fn` for a layer of Keras 2, with initial values as in Keras 3.
+
+    Args:
+        layer: layer of Keras 2 that gets the variables.
+        ours: layer of ours, whose seed governs the initial values.
+        created: dictionary that gets the variables by name.
+    """
+
+    def create(
+        name, shape=None, dtype=None, initializer=None, regularizer=None,
+        trainable=None, constraint=None, **kwargs,
+    ):  # fmt: skip
+        created[name] = layer.add_weight(
+            name=name,
+            shape=tuple(int(n) for n in shape or ()),
+            dtype=dtype,
+            initializer=noise.fresh_initializer(
+                initializer or "glorot_uniform", ours._noise_seed, name
+            ),
+            regularizer=regularizer,
+            trainable=trainable is not False,
+            constraint=constraint,
+            experimental_autocast=False,
+        )
+        return created[name]
+
+    return create
+
+
+def _dense_variational(ours, **own):
+    import tensorflow_probability as tfp
+
+    made = {
+        name: (_on_inputs if hasattr(function, "parametrize") else _checked)(ours, name)
+        for name, function in (
+            ("make_posterior_fn", ours.make_posterior_fn),
+            ("make_prior_fn", ours.make_prior_fn),
+        )
+    }
+    layer = tfp.layers.DenseVariational(
+        ours.units,
+        **made,
+        kl_weight=ours.kl_weight,
+        kl_use_exact=ours.kl_use_exact,
+        activation=_activation(ours),
+        use_bias=ours.use_bias,
+        activity_regularizer=ours.activity_regularizer,
+        trainable=ours.trainable,
+        **own,
+    )
+    _track_noise(layer, ours)
+    return layer
+
+
+def _on_inputs(ours, argument):
+    """Return the function `(kernel_size, bias_size, dtype)` that a named block stands for."""
+    import tensorflow_probability as tfp
+
+    block = getattr(ours, argument)
+    role = argument.removeprefix("make_").removesuffix("_fn")
+    # The closed form of the divergence from a joint normal is known for another joint normal.
+    is_joint = ours.kl_use_exact and isinstance(
+        ours.make_posterior_fn, posteriors.MultivariateNormalTriL
+    )
+
+    def make(kernel_size, bias_size, dtype):
+        shape, created = (kernel_size + bias_size,), {}
+
+        def parametrize(add_variable_fn):
+            return block.parametrize(dtype, shape, role, ours.trainable, add_variable_fn)
+
+        def current(_):
+            distribution = parametrize(lambda name, **_: created[name])
+            if is_joint and isinstance(distribution, distributions.Normal):
+                loc, scale = (
+                    ops.broadcast_to(ops.convert_to_tensor(x, dtype.name), shape)
+                    for x in distribution
+                )
+                return tfp.distributions.MultivariateNormalDiag(loc, scale)
+            return distributions.library(distribution, shape, dtype.name)
+
+        def draw(distribution):
+            key = noise.key(noise.advance(ours.seed_generator), "kernel")
+            return backend.sample(backend.seeded(distribution, key))
+
+        layer = tfp.layers.DistributionLambda(
+            _untranslated(current), convert_to_tensor_fn=_untranslated(draw), dtype=dtype.name
+        )
+        parametrize(_creating(layer, ours, created))
+        return layer
+
+    return make
+
+
+def _checked(ours, argument):
+    """Return a user's function such that what it makes is of use to a layer of Keras 2."""
+    function = getattr(ours, argument)
+
+    def make(kernel_size, bias_size, dtype):
+        made = function(kernel_size, bias_size, dtype)
+        if isinstance(made, keras.layers.Layer) or not callable(made):
+            raise arguments.invalid(
+                argument,
+                "a function that returns a function of the inputs, or a layer or model of Keras 2",
+                arguments.describe(made),
+                "Return, for example, a tf_keras.Sequential model that ends in "
+                "tfp.layers.DistributionLambda.",
+                TypeError,
+            )
+        return made
+
+    return make
+
+
+def _variable(ours, **own):
+    import tensorflow_probability as tfp
+
+    return tfp.layers.VariableLayer(
+        ours.shape,
+        activation=_activation(ours),
+        initializer=noise.fresh_initializer(ours.initializer, ours._noise_seed, "constant"),
+        regularizer=ours.regularizer,
+        constraint=ours.constraint,
+        trainable=ours.trainable,
+        **own,
+    )
+
+
+def _distribution_lambda(ours, **own):
+    import tensorflow_probability as tfp
+
+    return tfp.layers.DistributionLambda(ours.make_distribution_fn, **own)
+
+
+def _autoregressive_network(ours, **own):
+    import tensorflow_probability as tfp
+
+    left_out = ("seed", "kwargs", "hidden_units", "activation")
+    names = [name for name in arguments.parameters_of(type(ours)) if name not in left_out]
+    given = {name: getattr(ours, name) for name in names}
+    for part in ("kernel", "bias"):
+        given[f"{part}_initializer"] = _one_after_the_other(
+            given[f"{part}_initializer"], ours._noise_seed, part
+        )
+    return tfp.bijectors.AutoregressiveNetwork(
+        **given, hidden_units=list(ours.hidden_units), activation=_activation(ours), **own
+    )
+
+
+def _one_after_the_other(initializer, seed, part):
+    """Return an initializer that has other values for every variable, as in Keras 3."""
+    count = itertools.count()
+
+    def initialize(shape, dtype=None, **_):
+        fresh = noise.fresh_initializer(initializer, seed, f"{part}_{next(count)}")
+        return fresh(shape, dtype)
+
+    return initialize
+
+
+_OTHERS = {
+    "DenseVariational": _dense_variational,
+    "DistributionLambda": _distribution_lambda,
+    "VariableLayer": _variable,
+    "AutoregressiveNetwork": _autoregressive_network,
+}

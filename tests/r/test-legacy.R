@@ -1,0 +1,61 @@
+# Objects of Keras 2, made by reticulate: the same functions make layers of tfp.layers.
+
+tf_keras <- reticulate::import("tf_keras")
+
+legacy_model <- function() {
+  tf_keras$Sequential(list(tf_keras$Input(shape = list(3L))))
+}
+
+test_that("a model of Keras 2 gets the layers, is returned invisibly, and trains", {
+  model <- legacy_model()
+  result <- withVisible(
+    model %>%
+      layer_dense_flipout(units = 4, activation = "tanh", kl_weight = 1e-4, seed = 1) %>%
+      layer_dense_variational(units = 1, kl_weight = 1e-4, seed = 2)
+  )
+  expect_false(result$visible)
+  expect_identical(reticulate::py_id(result$value), reticulate::py_id(model))
+  expect_length(model$layers, 2)
+  expect_s3_class(model$layers[[1]], "tf_keras.src.engine.base_layer.Layer")
+  x <- matrix(sin(1:96), 32, 3)
+  y <- matrix(x[, 1] - x[, 2], 32, 1)
+  model$compile(optimizer = tf_keras$optimizers$legacy$Adam(0.05), loss = "mse")
+  losses <- model$fit(x, y, epochs = 30L, verbose = 0L)$history$loss
+  expect_lt(losses[[30]], losses[[1]] / 2)
+})
+
+test_that("a symbolic tensor of Keras 2 is passed on", {
+  output <- tf_keras$Input(shape = list(3L)) %>% layer_dense_reparameterization(units = 2)
+  expect_s3_class(output, "tf_keras.src.engine.keras_tensor.KerasTensor")
+})
+
+test_that("functions of R are the layer's, as with Keras 3", {
+  model <- legacy_model()
+  model %>% layer_dense_flipout(
+    units = 2,
+    kernel_posterior_tensor_fn = function(d) tfd_mean(d),
+    kernel_divergence_fn = function(q, p, ignore) tfd_kl_divergence(q, p) / 10
+  )
+  layer <- model$layers[[1]]
+  x <- matrix(1, 2, 3)
+  output <- model(x)
+  expect_identical(output$numpy(), model(x)$numpy())
+  divergence <- tfd_kl_divergence(layer$kernel_posterior, layer$kernel_prior)
+  expect_equal(
+    as.numeric(model$losses[[1]]$numpy()), as.numeric(divergence$numpy()) / 10,
+    tolerance = 1e-6
+  )
+})
+
+test_that("the messages are those of Keras 3", {
+  expect_error(
+    legacy_model() %>% layer_dense_flipout(units = 0),
+    "`units` must be a whole number of at least 1. Received: 0.",
+    class = "layerapi_ValueError", fixed = TRUE
+  )
+  expect_error(
+    legacy_model() %>% layer_conv_1d_flipout(filters = 2, kernel_size = 2, padding = "causal"),
+    "`padding` must be 'valid' or 'same' for an object of Keras 2.",
+    class = "layerapi_ValueError", fixed = TRUE
+  )
+})
