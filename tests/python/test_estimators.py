@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import keras
 import numpy as np
 import pytest
 import scipy.stats
@@ -191,6 +192,26 @@ class TestConvolutions:
         layer, inputs, _ = self.make(2, "Reparameterization", bias_posterior_fn=None)
         first, second = numpy(layer(inputs[[0, 0]]))
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("estimator", ["Flipout", "Reparameterization"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_sizes_that_are_not_known(rank, estimator):
+    """One model takes examples of any size, and trains on each."""
+    layer = getattr(layer_api, f"Conv{rank}D{estimator}")(
+        2, 2, strides=2, padding="same", kernel_posterior_tensor_fn="mean"
+    )
+    model = keras.Sequential([keras.Input((*[None] * rank, 3)), layer])
+    assert model.output_shape == (None, *[None] * rank, 2)
+    model.compile(optimizer="sgd", loss="mse")
+    for size in (4, 7):
+        inputs = np.random.default_rng(size).normal(size=(2, *[size] * rank, 3)).astype("float32")
+        loc, _, bias = layer.get_weights()
+        expected = convolution(inputs, loc, [2] * rank, "same", 1) + bias
+        np.testing.assert_allclose(model.predict(inputs, verbose=0), expected, rtol=1e-4, atol=1e-5)
+        loss = model.fit(inputs, np.zeros_like(expected), verbose=0).history["loss"]
+        assert np.isfinite(loss).all()
+        assert (layer.get_weights()[0] != loc).any()
 
 
 def test_the_names_of_tensorflow_probability():
