@@ -2,6 +2,7 @@
 
 import inspect
 import numbers
+import textwrap
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
@@ -31,11 +32,14 @@ class LayerFunction(Protocol[P, L]):
 def registered(layer_class):
     """Register a layer class, so that a saved model finds it in any session.
 
-    Where its docstring says {arguments}, it gets those of the class that has the constructor; for
+    Where its docstring says {arguments}, it gets those of the class that has the constructor, and
+    for {shared} in them those that all classes of a base have; for
     {estimator} and the like the text that one of its bases has under that name.
     """
     owner = next(c for c in layer_class.__mro__ if "__init__" in vars(c))
     described = inspect.cleandoc(owner.__doc__).partition("\nArgs:\n")[2]
+    shared = textwrap.indent(inspect.cleandoc(getattr(owner, "SHARED", "")), "    ")
+    described = described.replace("    {shared}", shared)
     document = inspect.cleandoc(layer_class.__doc__).replace("{arguments}", "Args:\n" + described)
     for name in ("ESTIMATOR", "LOSSES", "RAISES", "REFERENCES"):
         text = inspect.cleandoc(getattr(layer_class, name, ""))

@@ -31,6 +31,41 @@ class VariationalLayer(StochasticLayer):
     `_bias_shape()`, both shapes as tuples.
     """
 
+    # Of every class that has its constructor: the arguments that all of them have.
+    SHARED = """
+    activation: Activation function: the name of one of Keras's, a function, or `None` for
+        none. Default `None`.
+    activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
+    trainable: Bool, whether training updates the weights. Default `True`.
+    kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
+        such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
+        add_variable_fn)` that returns a distribution of the backend's library; Flipout and
+        local reparameterization take independent normals only. Default
+        `"mean_field_normal"`.
+    kernel_posterior_tensor_fn: Value that stands for the kernel's distribution in one call:
+        `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+        Flipout the perturbation, whose mean is zero; under local reparameterization the
+        distribution of the outputs before the bias. Default `"sample"`.
+    kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
+        function as for `kernel_posterior_fn`, or `None` for no prior and no divergence.
+        Default `"standard_normal"`.
+    kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
+        function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
+        `None` for none. Default `"kl_divergence"`.
+    bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
+        Default `"deterministic"`, a point estimate.
+    bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default
+        `"sample"`.
+    bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
+    bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
+    seed: Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
+        weights, the kernel, the signs and the bias. Default `None`: Keras's global random
+        state decides, see `keras.utils.set_random_seed()`.
+    kl_weight: Number of at least 0, the factor on the divergences. Default `1.0`.
+    **kwargs: Further arguments of `keras.layers.Layer`, such as `name`, `dtype` or
+        `input_shape`.
+    """
+
     LOSSES = (
         StochasticLayer.LOSSES
         + """
