@@ -10,16 +10,49 @@ import math
 from typing import Any, NamedTuple
 
 import keras
+import ml_dtypes
 from keras import ops
 
 from layer_api import backend, noise
 
 
-class Normal(NamedTuple):
+class Normal:
     """Independent normals: one for every element of `loc` and `scale`."""
 
-    loc: Any
-    scale: Any
+    def __init__(self, loc, scale):
+        self.loc = loc
+        self.scale = scale
+
+    def centred(self):
+        """Return the distribution of the deviation from the mean."""
+        return Normal(ops.zeros_like(self.loc), self.scale)
+
+
+class SoftplusNormal(Normal):
+    """Independent normals with scale = eps + softplus(untransformed_scale), which is above 0.
+
+    Draws and divergences, of which training needs one for every weight in every step, the backend
+    computes from `untransformed_scale` at once.
+    """
+
+    def __init__(self, loc, untransformed_scale):
+        self.loc = loc
+        self.untransformed_scale = untransformed_scale
+
+    def centred(self):
+        """Return the distribution of the deviation from the mean."""
+        return SoftplusNormal(ops.zeros_like(self.loc), self.untransformed_scale)
+
+    @property
+    def eps(self):
+        """What keeps the scale above 0 where the softplus is not."""
+        dtype = keras.backend.standardize_dtype(self.untransformed_scale.dtype)
+        return float(ml_dtypes.finfo(dtype).eps)
+
+    @property
+    def scale(self):
+        """The standard deviations."""
+        return self.eps + ops.softplus(self.untransformed_scale)
 
 
 class Deterministic(NamedTuple):
@@ -103,6 +136,8 @@ def kl_divergence(q, p):
 
         KL = sum(-log diag(R) - 1/2) + (sum(R^2) + sum(d^2)) / 2
     """
+    if _is_fused(q) and isinstance(p.loc, float):
+        return backend.fused.kl_divergence(q.loc, q.untransformed_scale, q.eps, p.loc, p.scale)
     dtype = _sum_dtype(q.loc)
     loc, p_loc, p_scale = (ops.convert_to_tensor(x, dtype) for x in (q.loc, p.loc, p.scale))
     d = (loc - p_loc) / p_scale
@@ -149,7 +184,7 @@ def estimated_kl_divergence(q, p, shape, key, n_samples):
 def log_prob(distribution, value):
     """Return the logarithm of the density at `value`; ours in the dtype of `value`."""
     if isinstance(distribution, Normal):
-        loc, scale = (ops.cast(x, value.dtype) for x in distribution)
+        loc, scale = (ops.cast(x, value.dtype) for x in (distribution.loc, distribution.scale))
         return _log_normal((value - loc) / scale, scale)
     if isinstance(distribution, Laplace):
         loc, scale = distribution
@@ -180,6 +215,13 @@ def _log_mixture(mixture, value):
     return log_a + ops.softplus(c - k * ops.square(near))
 
 
+def _is_fused(distribution):
+    """Tell whether the backend has functions of its own for all that a step needs of it."""
+    if not isinstance(distribution, SoftplusNormal) or backend.fused is None:
+        return False
+    return backend.fused.is_worth_it(distribution.untransformed_scale)
+
+
 def _sum_dtype(x):
     """Return the dtype of a sum over a kernel, which float16 would overflow or round away."""
     return keras.backend.result_type(x.dtype, "float32")
@@ -191,6 +233,9 @@ def _sum(x):
 
 def draw(distribution, shape, key):
     """Draw one value of `distribution` under `key`."""
+    if _is_fused(distribution):
+        deviation = backend.fused.deviation(distribution.untransformed_scale, distribution.eps, key)
+        return distribution.loc + deviation
     if isinstance(distribution, Normal):
         dtype = keras.backend.standardize_dtype(distribution.loc.dtype)
         return distribution.loc + distribution.scale * noise.normal(shape, key, dtype)

@@ -35,10 +35,9 @@ class Flipout(VariationalLayer):
     """
 
     def _apply_kernel(self, inputs, state):
-        loc, scale = self._posterior("kernel")
-        affine = distributions.Normal(ops.zeros_like(loc), scale)
-        perturbation = self._cast(self._draw("kernel", affine, state))
-        mean = self._linear(inputs, self._cast(loc))
+        posterior = self._posterior("kernel")
+        perturbation = self._cast(self._draw("kernel", posterior.centred(), state))
+        mean = self._linear(inputs, self._cast(posterior.loc))
         in_signs, out_signs = self._sign_shapes(ops.shape(inputs), ops.shape(mean))
         s = noise.signs(in_signs, noise.key(state, "input_sign"), self.compute_dtype)
         r = noise.signs(out_signs, noise.key(state, "output_sign"), self.compute_dtype)
@@ -99,7 +98,8 @@ class LocalReparameterization(VariationalLayer):
     """
 
     def _apply_kernel(self, inputs, state):
-        loc, scale = self._posterior("kernel")
+        posterior = self._posterior("kernel")
+        loc, scale = posterior.loc, posterior.scale
         # In float16 squares overflow.
         dtype = keras.backend.result_type(self.compute_dtype, "bfloat16")
         variance = self._linear(ops.square(ops.cast(inputs, dtype)), ops.cast(scale, dtype) ** 2)

@@ -4,7 +4,6 @@ import math
 from typing import ClassVar
 
 import keras
-import ml_dtypes
 import numpy as np
 from keras import ops
 
@@ -126,8 +125,7 @@ class MeanFieldNormal(_Parametrized):
         """Create the variables, or look them up, and return the distribution as one of ours."""
         loc = self._variable("loc", dtype, *args)
         untransformed_scale = self._variable("untransformed_scale", dtype, *args)
-        eps = float(ml_dtypes.finfo(keras.backend.standardize_dtype(dtype)).eps)
-        return distributions.Normal(loc, eps + ops.softplus(untransformed_scale))
+        return distributions.SoftplusNormal(loc, untransformed_scale)
 
     def get_config(self):
         """Return the arguments that make an equal block."""
@@ -252,14 +250,14 @@ class MultivariateNormalTriL(MeanFieldNormal):
 
     def parametrize(self, dtype, shape, *args):
         """Create the variables, or look them up, and return the distribution as one of ours."""
-        loc, scale = super().parametrize(dtype, shape, *args)
-        scale_tril = ops.diag(ops.reshape(scale, (-1,)))
+        independent = super().parametrize(dtype, shape, *args)
+        scale_tril = ops.diag(ops.reshape(independent.scale, (-1,)))
         n = math.prod(shape)
         if n > 1:
             below = np.stack(np.tril_indices(n, -1), axis=-1)
             off_diagonal = self._variable("off_diagonal", dtype, (len(below),), *args)
             scale_tril = scale_tril + ops.scatter(below, off_diagonal, (n, n))
-        return distributions.MultivariateNormal(loc, scale_tril)
+        return distributions.MultivariateNormal(independent.loc, scale_tril)
 
     def get_config(self):
         """Return the arguments that make an equal block."""

@@ -236,7 +236,7 @@ class VariationalLayer(StochasticLayer):
         is_known = isinstance(posterior, (distributions.Normal, distributions.Deterministic))
         if not is_known or getattr(posterior.loc, "shape", None) == shape:
             return posterior
-        values = [ops.convert_to_tensor(value, self.variable_dtype) for value in posterior]
+        values = [ops.convert_to_tensor(v, self.variable_dtype) for v in vars(posterior).values()]
         try:
             return type(posterior)(*(ops.broadcast_to(value, shape) for value in values))
         except Exception:  # the backend fails in many ways

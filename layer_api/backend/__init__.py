@@ -24,6 +24,7 @@ LIBRARY = _chosen.LIBRARY
 deterministic_distribution = _chosen.deterministic_distribution
 deterministic_parameter = _chosen.deterministic_parameter
 dtype_for_callables = _chosen.dtype_for_callables
+fused = _chosen.fused
 is_distribution = _chosen.is_distribution
 kl_divergence = _chosen.kl_divergence
 laplace_distribution = _chosen.laplace_distribution

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+fused = None
+
 LIBRARY = "NumPyro"
 
 

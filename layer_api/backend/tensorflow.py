@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from layer_api.backend import tensorflow_fused as fused
+
 LIBRARY = "TensorFlow Probability"
 
 # The eight signs that each value of a byte stands for. Outside XLA, looking bytes up in this table

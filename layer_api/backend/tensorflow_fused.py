@@ -1,0 +1,153 @@
+"""What every step needs for every weight, in TensorFlow: each in one loop that XLA compiles.
+
+Outside XLA an operation is a loop of its own, which reads and writes the kernel from memory once
+more, and the normals are drawn one at a time.
+"""
+
+import functools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+# Smaller kernels gain nothing, and to compile takes a moment for every shape.
+_LEAST = 2**14
+
+
+def is_worth_it(x):
+    """Tell whether a kernel is large enough, and of the dtype that the loops are written for."""
+    return x.dtype == tf.float32 and x.shape.is_fully_defined() and math.prod(x.shape) >= _LEAST
+
+
+@functools.cache
+def _compiled(function, *shape):
+    """Return `function` of tensors, for a shape: one for each, so that none is traced twice."""
+    return tf.function(functools.partial(function, shape), jit_compile=True, autograph=False)
+
+
+def _with_derivative_of(function, x, value):
+    """Return `value`, which is known to be `function(x)`, such that it has a derivative."""
+
+    @tf.custom_gradient
+    def known(x):
+        def gradient(upstream):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                result = function(x)
+            return tape.gradient(result, x, upstream)
+
+        return value, gradient
+
+    return known(x)
+
+
+def deviation(untransformed_scale, eps, key):
+    """Draw scale * e with scale = eps + softplus(untransformed_scale), e ~ N(0, 1)."""
+    shape = tuple(untransformed_scale.shape)
+
+    @tf.custom_gradient
+    def draw(untransformed_scale):
+        value, slope = _compiled(_deviation, *shape)(untransformed_scale, eps, key)
+
+        def gradient(upstream):
+            def derivative(x):
+                return _compiled(_normals, *shape)(key) * tf.sigmoid(x)
+
+            return upstream * _with_derivative_of(derivative, untransformed_scale, slope)
+
+        return value, gradient
+
+    return draw(tf.convert_to_tensor(untransformed_scale))
+
+
+def _deviation(shape, untransformed_scale, eps, key):
+    """Return scale * e and its derivative, e * sigmoid(untransformed_scale)."""
+    e = _normals(shape, key)
+    softplus, sigmoid = _softplus_and_sigmoid(untransformed_scale)
+    return (eps + softplus) * e, sigmoid * e
+
+
+def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
+    """Return KL(q || p) of normals, see `distributions.kl_divergence`; p's parameters are numbers."""
+    p_loc, p_scale = tf.constant(p_loc, loc.dtype), tf.constant(p_scale, loc.dtype)
+
+    @tf.custom_gradient
+    def divergence(loc, untransformed_scale):
+        value, slope = _compiled(_divergence, *loc.shape)(
+            loc, untransformed_scale, eps, p_loc, p_scale
+        )
+
+        def gradient(upstream):
+            def derivative(x):
+                scale = eps + tf.math.softplus(x)
+                return (scale / p_scale**2 - 1 / scale) * tf.sigmoid(x)
+
+            by_loc = (loc - p_loc) * (upstream / p_scale**2)
+            return by_loc, upstream * _with_derivative_of(derivative, untransformed_scale, slope)
+
+        return value, gradient
+
+    return divergence(tf.convert_to_tensor(loc), tf.convert_to_tensor(untransformed_scale))
+
+
+def _divergence(shape, loc, untransformed_scale, eps, p_loc, p_scale):
+    """Return the divergence and its derivative with respect to `untransformed_scale`."""
+    softplus, sigmoid = _softplus_and_sigmoid(untransformed_scale)
+    scale = eps + softplus
+    r, d = scale / p_scale, (loc - p_loc) / p_scale
+    terms = 0.5 * (r * r + d * d - 1.0) - tf.math.log(r)
+    # Row by row: a single sum over millions of float32 would lose digits.
+    rows = tf.reduce_sum(tf.reshape(terms, [-1, _row_length(shape)]), axis=-1)
+    return tf.reduce_sum(rows), (r / p_scale - 1 / scale) * sigmoid
+
+
+def _row_length(shape):
+    """Return a divisor of the number of elements, not too far from its square root."""
+    n = math.prod(shape)
+    return next(m for m in range(math.isqrt(n), 0, -1) if n % m == 0)
+
+
+def _softplus_and_sigmoid(x):
+    t = tf.exp(-tf.abs(x))
+    return tf.maximum(x, 0.0) + tf.math.log1p(t), tf.where(x >= 0.0, 1.0, t) / (1.0 + t)
+
+
+def _normals(shape, key):
+    """Draw standard normals in pairs r * (cos a, sin a), r = sqrt(-2 log u), a and u uniform.
+
+    (Box and Muller 1958.) The angle is one of the first quadrant, a = t + pi / 4, and each normal
+    has a random sign:
+
+        cos a = (cos t - sin t) / sqrt(2),    sin a = (cos t + sin t) / sqrt(2)
+
+    For |t| <= pi / 4 short series give both to float32's precision, where XLA would call a slow
+    library function. All 32 bits of a word go into u, so that the tail ends at 6.7.
+    """
+    n = math.prod(shape)
+    words = tf.random.stateless_uniform(
+        [2, (n + 1) // 2], key, minval=None, maxval=None, dtype="uint32", alg="philox"
+    )
+    u = (tf.cast(words[0], "float32") + 0.5) * 2.0**-32
+    r = tf.sqrt(-tf.math.log(u))
+    # The upper 24 bits make the angle, the lowest two the signs.
+    angle = tf.cast(tf.bitcast(tf.bitwise.right_shift(words[1], 8), "int32"), "float32") + 0.5
+    t = (angle * 2.0**-24 - 0.5) * (np.pi / 2)
+    cos = _series(t * t, [1 / 40320, -1 / 720, 1 / 24, -1 / 2, 1.0])
+    sin = t * _series(t * t, [1 / 362880, -1 / 5040, 1 / 120, -1 / 6, 1.0])
+    first = tf.bitwise.left_shift(words[1], 31)
+    second = tf.bitwise.left_shift(tf.bitwise.right_shift(words[1], 1), 31)
+    pairs = [_with_sign(r * (cos - sin), first), _with_sign(r * (cos + sin), second)]
+    return tf.reshape(tf.concat(pairs, 0)[:n], shape)
+
+
+def _series(x, coefficients):
+    """Return the polynomial with these coefficients, that of the highest power first."""
+    total = coefficients[0]
+    for coefficient in coefficients[1:]:
+        total = total * x + coefficient
+    return total
+
+
+def _with_sign(x, sign):
+    """Flip the signs of `x` where the highest bit of `sign` is set."""
+    return tf.bitcast(tf.bitwise.bitwise_xor(tf.bitcast(x, "uint32"), sign), "float32")
