@@ -34,10 +34,10 @@ class Flipout(VariationalLayer):
         Perturbations on Mini-Batches. <https://arxiv.org/abs/1803.04386>
     """
 
-    def _apply_kernel(self, inputs, state):
+    def _apply_kernel(self, inputs, state, bias):
         posterior = self._posterior("kernel")
         perturbation = self._cast(self._draw("kernel", posterior.centred(), state))
-        mean = self._linear(inputs, self._cast(posterior.loc))
+        mean = self._affine(inputs, posterior.loc, bias)
         in_signs, out_signs = self._sign_shapes(ops.shape(inputs), ops.shape(mean))
         s = noise.signs(in_signs, noise.key(state, "input_sign"), self.compute_dtype)
         r = noise.signs(out_signs, noise.key(state, "output_sign"), self.compute_dtype)
@@ -69,9 +69,9 @@ class Reparameterization(VariationalLayer):
         <https://arxiv.org/abs/1312.6114>
     """
 
-    def _apply_kernel(self, inputs, state):
+    def _apply_kernel(self, inputs, state, bias):
         kernel = self._draw("kernel", self._posterior("kernel"), state)
-        return self._linear(inputs, self._cast(kernel))
+        return self._affine(inputs, kernel, bias)
 
 
 class LocalReparameterization(VariationalLayer):
@@ -97,7 +97,7 @@ class LocalReparameterization(VariationalLayer):
         Trick, equation 6. <https://arxiv.org/abs/1506.02557>
     """
 
-    def _apply_kernel(self, inputs, state):
+    def _apply_kernel(self, inputs, state, bias):
         posterior = self._posterior("kernel")
         loc, scale = posterior.loc, posterior.scale
         # In float16 squares overflow.
@@ -108,7 +108,8 @@ class LocalReparameterization(VariationalLayer):
         outputs = distributions.Normal(
             self._linear(inputs, self._cast(loc)), self._cast(ops.sqrt(variance + tiny))
         )
-        return self._cast(self._draw("kernel", outputs, state, shape=ops.shape(outputs.loc)))
+        drawn = self._cast(self._draw("kernel", outputs, state, shape=ops.shape(outputs.loc)))
+        return drawn if bias is None else self._add_bias(drawn, bias)
 
     def _check(self, part, posterior):
         _check_normal(self, part, posterior)

@@ -27,7 +27,7 @@ from layer_api.stochastic import StochasticLayer, throw_away_variable
 class VariationalLayer(StochasticLayer):
     """Posterior, prior and divergence of a kernel and of a bias; seed; config.
 
-    A subclass provides `_apply_kernel(inputs, state)`, `_kernel_shape(input_shape)` and
+    A subclass provides `_apply_kernel(inputs, state, bias)`, `_kernel_shape(input_shape)` and
     `_bias_shape()`, both shapes as tuples.
     """
 
@@ -162,11 +162,15 @@ class VariationalLayer(StochasticLayer):
         """Return the outputs for one draw of the kernel and of the bias."""
         inputs = ops.cast(arguments.numeric(inputs), self.compute_dtype)
         state = noise.advance(self.seed_generator)
-        outputs = self._apply_kernel(inputs, state)
         bias = self._posterior("bias")
         if bias is not None:
-            outputs = self._add_bias(outputs, self._cast(self._draw("bias", bias, state)))
-        return self._activate(outputs)
+            bias = self._cast(self._draw("bias", bias, state))
+        return self._activate(self._apply_kernel(inputs, state, bias))
+
+    def _affine(self, inputs, kernel, bias):
+        """Return what kernel and bias make of the inputs. The bias may be None."""
+        outputs = self._linear(inputs, self._cast(kernel))
+        return outputs if bias is None else self._add_bias(outputs, bias)
 
     def _add_bias(self, outputs, bias):
         return ops.add(outputs, bias)
