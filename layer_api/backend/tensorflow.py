@@ -10,8 +10,9 @@ from layer_api.backend import tensorflow_fused as fused
 
 LIBRARY = "TensorFlow Probability"
 
-# Of the bits of a word, in a column.
-_PLACES = np.arange(32, dtype=np.uint32)[:, None]
+# The eight signs that each value of a byte stands for: to look bytes up in this table is faster
+# than to take the bits out of them.
+_SIGNS_OF_A_BYTE = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
 
 
 def make_key(seed, counter):
@@ -31,19 +32,18 @@ def random_normal(shape, key, dtype):
 
 
 def random_signs(shape, key, dtype):
-    """Draw signs, one random bit each: the highest bit of a float is its sign."""
+    """Draw signs, one random bit each."""
     shape = tf.convert_to_tensor(shape, dtype="int32")
     n = tf.reduce_prod(shape)
     words = tf.random.stateless_uniform(
         [2, (n + 31) // 32], key, minval=None, maxval=None, dtype="uint32", alg="philox"
     )
-    # A sum of two words is as random as one. XLA would make drawing a word a part of the loop over
-    # its bits, and draw it 32 times; not so a sum over an axis.
+    # A sum of two words is as random as one. It is here because XLA would make drawing a word a
+    # part of the loop over its bits, and draw it anew for each, but does not so with a sum.
     words = tf.reduce_sum(words, axis=0)
-    # The words side by side, not the bits: loops over many numbers that lie together are fast.
-    highest = tf.bitwise.left_shift(words, _PLACES) & 0x80000000
-    ones = tf.bitcast(highest | 0x3F800000, "float32")  # 1.0, or -1.0
-    return tf.cast(tf.reshape(tf.reshape(ones, [-1])[:n], shape), dtype)
+    octets = tf.cast(tf.reshape(tf.bitcast(words, "uint8"), [-1]), "int32")
+    signs = tf.gather(tf.constant(_SIGNS_OF_A_BYTE, dtype), octets)
+    return tf.reshape(tf.reshape(signs, [-1])[:n], shape)
 
 
 def dtype_for_callables(name):

@@ -108,8 +108,14 @@ def _row_length(shape):
 
 
 def _softplus_and_sigmoid(x):
+    """Return both, with t = exp(-|x|) and log(1 + t) = 2 artanh(s), s = t / (2 + t) <= 1 / 3.
+
+    XLA's own function of that logarithm would be a loop by itself.
+    """
     t = tf.exp(-tf.abs(x))
-    return tf.maximum(x, 0.0) + tf.math.log1p(t), tf.where(x >= 0.0, 1.0, t) / (1.0 + t)
+    s = t / (2.0 + t)
+    log1p = 2.0 * s * _series(s * s, [1 / 13, 1 / 11, 1 / 9, 1 / 7, 1 / 5, 1 / 3, 1.0])
+    return tf.maximum(x, 0.0) + log1p, tf.where(x >= 0.0, 1.0, t) / (1.0 + t)
 
 
 def _normals(shape, key):
