@@ -6,6 +6,7 @@ import math
 import sys
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import keras
 
@@ -21,17 +22,52 @@ def make_key(seed, counter):
     )
 
 
+_SIGN, _ONE = jnp.uint32(2**31), jnp.uint32(0x3F800000)
+
+
+def _words(shape, key):
+    """Draw words of 32 random bits, by Threefry, which makes two at a time."""
+    counts = jnp.arange(math.prod(shape), dtype="uint32")
+    words = jax.extend.random.threefry_2x32(jax.random.key_data(key), counts)
+    return words.reshape(shape)
+
+
+def box_muller(a,b):
+    def series(x,c):
+        t=c[0]
+        for k in c[1:]: t=t*x+k
+        return t
+    u=(a.astype("float32")+0.5)*2.0**-32; r=jnp.sqrt(-jnp.log(u))
+    t=((b>>8).astype("int32").astype("float32")+0.5)*2.0**-24; t=(t-0.5)*(math.pi/2)
+    c=series(t*t,[1/40320,-1/720,1/24,-1/2,1.0]); s=t*series(t*t,[1/362880,-1/5040,1/120,-1/6,1.0])
+    fl=lambda x,b: jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(x,jnp.uint32)^b,jnp.float32)
+    return BAR(jnp.concatenate([fl(r*(c-s),b<<31),fl(r*(c+s),(b>>1)<<31)]))
+BAR=lambda x:x
+
+
 def random_normal(shape, key, dtype):
     """Draw standard normals."""
-    return jax.random.normal(key, tuple(shape), dtype)
+    shape = tuple(shape)
+    if jnp.dtype(dtype) != jnp.float32:
+        return jax.random.normal(key, shape, dtype)
+    n = math.prod(shape)
+    half = -(-n // 2)
+    return box_muller(*_words((2, half), key))[:n].reshape(shape)
 
 
 def random_signs(shape, key, dtype):
-    """Draw signs, one random bit each."""
-    size = math.prod(shape)
-    octets = jax.random.bits(key, (-(-size // 8),), "uint8")
-    bits = (octets[:, None] >> jnp.arange(8, dtype="uint8")) & 1
-    return (1 - 2 * bits.astype(dtype)).reshape(-1)[:size].reshape(shape)
+    """Draw signs, one random bit each: the highest bit of a float is its sign.
+
+    Words and bits lie such that a loop over the last axis reads words that lie together.
+    """
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    # A sum of two words is as random as one. It is here because XLA would make drawing a word a
+    # part of the loop over its bits, and draw it anew for each, but does not so with a sum.
+    words = jnp.sum(_words((2, -(-rows // 32), columns), key), axis=0, dtype="uint32")
+    places = jnp.arange(32, dtype="uint32")[:, None, None]
+    highest = (words << places) & jnp.uint32(0x80000000)
+    ones = jax.lax.bitcast_convert_type(highest | jnp.uint32(0x3F800000), jnp.float32)  # or -1
+    return ones.reshape(-1, columns)[:rows].reshape(shape).astype(dtype)
 
 
 def dtype_for_callables(name):
