@@ -17,7 +17,10 @@ from layer_api import backend, noise
 
 
 class Normal:
-    """Independent normals: one for every element of `loc` and `scale`."""
+    """Independent normals: one for every element of `loc` and `scale`.
+
+    Where `loc` is None, all means are 0.
+    """
 
     def __init__(self, loc, scale):
         self.loc = loc
@@ -25,7 +28,7 @@ class Normal:
 
     def centred(self):
         """Return the distribution of the deviation from the mean."""
-        return Normal(ops.zeros_like(self.loc), self.scale)
+        return Normal(None, self.scale)
 
 
 class SoftplusNormal(Normal):
@@ -41,7 +44,7 @@ class SoftplusNormal(Normal):
 
     def centred(self):
         """Return the distribution of the deviation from the mean."""
-        return SoftplusNormal(ops.zeros_like(self.loc), self.untransformed_scale)
+        return SoftplusNormal(None, self.untransformed_scale)
 
     @property
     def eps(self):
@@ -104,7 +107,8 @@ def library(distribution, shape, dtype=None):
         return ops.broadcast_to(ops.convert_to_tensor(value, dtype_of_numbers), shape)
 
     if isinstance(distribution, Normal):
-        return backend.normal_distribution(everywhere(distribution.loc), distribution.scale)
+        loc = ops.zeros_like(distribution.scale) if distribution.loc is None else distribution.loc
+        return backend.normal_distribution(everywhere(loc), distribution.scale)
     if isinstance(distribution, Deterministic):
         return backend.deterministic_distribution(distribution.loc)
     if isinstance(distribution, MultivariateNormal):
@@ -217,9 +221,8 @@ def _log_mixture(mixture, value):
 
 def _is_fused(distribution):
     """Tell whether the backend has functions of its own for all that a step needs of it."""
-    if not isinstance(distribution, SoftplusNormal) or backend.fused is None:
-        return False
-    return backend.fused.is_worth_it(distribution.untransformed_scale)
+    is_one = isinstance(distribution, SoftplusNormal)
+    return is_one and backend.fused.is_worth_it(distribution.untransformed_scale)
 
 
 def _sum_dtype(x):
@@ -233,12 +236,9 @@ def _sum(x):
 
 def draw(distribution, shape, key):
     """Draw one value of `distribution` under `key`."""
-    if _is_fused(distribution):
-        deviation = backend.fused.deviation(distribution.untransformed_scale, distribution.eps, key)
-        return distribution.loc + deviation
     if isinstance(distribution, Normal):
-        dtype = keras.backend.standardize_dtype(distribution.loc.dtype)
-        return distribution.loc + distribution.scale * noise.normal(shape, key, dtype)
+        deviation = _deviation(distribution, shape, key)
+        return deviation if distribution.loc is None else distribution.loc + deviation
     if isinstance(distribution, MultivariateNormal):
         loc, scale_tril = distribution
         e = noise.normal((scale_tril.shape[0], 1), key, keras.backend.standardize_dtype(loc.dtype))
@@ -246,6 +246,13 @@ def draw(distribution, shape, key):
     if isinstance(distribution, Deterministic):
         return distribution.loc
     return backend.sample(backend.seeded(distribution, key))
+
+
+def _deviation(normal, shape, key):
+    if _is_fused(normal):
+        return backend.fused.deviation(normal.untransformed_scale, normal.eps, key)
+    scale = normal.scale
+    return scale * noise.normal(shape, key, keras.backend.standardize_dtype(scale.dtype))
 
 
 def mean(distribution, *_):

@@ -36,8 +36,10 @@ class Flipout(VariationalLayer):
 
     def _apply_kernel(self, inputs, state, bias):
         posterior = self._posterior("kernel")
-        perturbation = self._cast(self._draw("kernel", posterior.centred(), state))
         mean = self._affine(inputs, posterior.loc, bias)
+        if self.kernel_posterior_tensor_fn is distributions.mean:
+            return mean
+        perturbation = self._cast(self._draw("kernel", posterior.centred(), state))
         in_signs, out_signs = self._sign_shapes(ops.shape(inputs), ops.shape(mean))
         s = noise.signs(in_signs, noise.key(state, "input_sign"), self.compute_dtype)
         r = noise.signs(out_signs, noise.key(state, "output_sign"), self.compute_dtype)

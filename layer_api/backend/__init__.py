@@ -20,11 +20,14 @@ if keras.backend.backend() not in NAMED:
 
 _chosen = importlib.import_module(f"{__name__}.{keras.backend.backend()}")
 
+# For independent normals with scale = eps + softplus(untransformed_scale): `deviation` and
+# `kl_divergence`, wherever `is_worth_it`.
+fused = importlib.import_module(f"{__name__}.{keras.backend.backend()}_fused")
+
 LIBRARY = _chosen.LIBRARY
 deterministic_distribution = _chosen.deterministic_distribution
 deterministic_parameter = _chosen.deterministic_parameter
 dtype_for_callables = _chosen.dtype_for_callables
-fused = _chosen.fused
 is_distribution = _chosen.is_distribution
 kl_divergence = _chosen.kl_divergence
 laplace_distribution = _chosen.laplace_distribution

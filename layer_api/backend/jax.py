@@ -10,7 +10,7 @@ import jax.extend
 import jax.numpy as jnp
 import keras
 
-fused = None
+from layer_api.backend.series import COS, SIN, polynomial
 
 LIBRARY = "NumPyro"
 
@@ -22,27 +22,11 @@ def make_key(seed, counter):
     )
 
 
-_SIGN, _ONE = jnp.uint32(2**31), jnp.uint32(0x3F800000)
-
-
 def _words(shape, key):
     """Draw words of 32 random bits, by Threefry, which makes two at a time."""
     counts = jnp.arange(math.prod(shape), dtype="uint32")
     words = jax.extend.random.threefry_2x32(jax.random.key_data(key), counts)
     return words.reshape(shape)
-
-
-def box_muller(a,b):
-    def series(x,c):
-        t=c[0]
-        for k in c[1:]: t=t*x+k
-        return t
-    u=(a.astype("float32")+0.5)*2.0**-32; r=jnp.sqrt(-jnp.log(u))
-    t=((b>>8).astype("int32").astype("float32")+0.5)*2.0**-24; t=(t-0.5)*(math.pi/2)
-    c=series(t*t,[1/40320,-1/720,1/24,-1/2,1.0]); s=t*series(t*t,[1/362880,-1/5040,1/120,-1/6,1.0])
-    fl=lambda x,b: jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(x,jnp.uint32)^b,jnp.float32)
-    return BAR(jnp.concatenate([fl(r*(c-s),b<<31),fl(r*(c+s),(b>>1)<<31)]))
-BAR=lambda x:x
 
 
 def random_normal(shape, key, dtype):
@@ -51,8 +35,33 @@ def random_normal(shape, key, dtype):
     if jnp.dtype(dtype) != jnp.float32:
         return jax.random.normal(key, shape, dtype)
     n = math.prod(shape)
-    half = -(-n // 2)
-    return box_muller(*_words((2, half), key))[:n].reshape(shape)
+    pairs = _pairs_of_normals(*_words((2, -(-n // 2)), key))
+    return jnp.concatenate(pairs)[:n].reshape(shape)
+
+
+def _pairs_of_normals(one, other):
+    """Return two normals for two random words: r * (cos a, sin a), r = sqrt(-2 log u).
+
+    (Box and Muller 1958.) The angle is one of the first quadrant, a = t + pi / 4, and each normal
+    has a random sign:
+
+        cos a = (cos t - sin t) / sqrt(2),    sin a = (cos t + sin t) / sqrt(2)
+
+    All 32 bits of a word go into u, so that the tail ends at 6.7.
+    """
+    u = (one.astype("float32") + 0.5) * 2.0**-32
+    r = jnp.sqrt(-jnp.log(u))
+    # The upper 24 bits make the angle, the lowest two the signs.
+    angle = (other >> 8).astype("int32").astype("float32") + 0.5
+    t = (angle * 2.0**-24 - 0.5) * (math.pi / 2)
+    cos, sin = polynomial(t * t, COS), t * polynomial(t * t, SIN)
+    return _with_sign(r * (cos - sin), other << 31), _with_sign(r * (cos + sin), other >> 1 << 31)
+
+
+def _with_sign(x, sign):
+    """Flip the signs of `x` where the highest bit of `sign` is set."""
+    bits = jax.lax.bitcast_convert_type(x, jnp.uint32) ^ sign
+    return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
 def random_signs(shape, key, dtype):

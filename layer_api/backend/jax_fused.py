@@ -1,40 +1,38 @@
-"""What every step needs for every weight, in JAX, written such that XLA makes few loops of it."""
+"""What every step needs for every weight, in JAX: written such that XLA makes few loops of it."""
 
 import jax
 import jax.numpy as jnp
 
 from layer_api.backend import jax as this_backend
+from layer_api.backend.series import LOG1P, polynomial
 
 
 def is_worth_it(x):
+    """Tell whether a kernel has the dtype that the series are long enough for."""
     return x.dtype == jnp.float32
 
 
-def _series(x, coefficients):
-    total = coefficients[0]
-    for coefficient in coefficients[1:]:
-        total = total * x + coefficient
-    return total
+def deviation(untransformed_scale, eps, key):
+    """Draw scale * e with scale = eps + softplus(untransformed_scale), e ~ N(0, 1)."""
+    e = this_backend.random_normal(untransformed_scale.shape, key, "float32")
+    return (eps + _softplus(untransformed_scale)) * e
+
+
+def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
+    """Return KL(q || p) of normals, see `distributions.kl_divergence`; p's parameters are numbers."""
+    r, d = (eps + _softplus(untransformed_scale)) / p_scale, (loc - p_loc) / p_scale
+    return jnp.sum(0.5 * (r * r + d * d - 1.0) - jnp.log(r))
 
 
 @jax.custom_jvp
-def softplus(x):
+def _softplus(x):
+    """Return max(x, 0) + log(1 + t), t = exp(-|x|), in one loop; that of `jax.nn` makes several."""
     t = jnp.exp(-jnp.abs(x))
     s = t / (2.0 + t)
-    log1p = 2.0 * s * _series(s * s, [1 / 13, 1 / 11, 1 / 9, 1 / 7, 1 / 5, 1 / 3, 1.0])
-    return jnp.maximum(x, 0.0) + log1p
+    return jnp.maximum(x, 0.0) + 2.0 * s * polynomial(s * s, LOG1P)
 
 
-@softplus.defjvp
+@_softplus.defjvp
 def _(primals, tangents):
     (x,), (dx,) = primals, tangents
-    return softplus(x), dx * jax.nn.sigmoid(x)
-
-
-def deviation(rho, eps, key):
-    return (eps + softplus(rho)) * this_backend.random_normal(rho.shape, key, "float32")
-
-
-def kl_divergence(loc, rho, eps, p_loc, p_scale):
-    r, d = (eps + softplus(rho)) / p_scale, (loc - p_loc) / p_scale
-    return jnp.sum(0.5 * (r * r + d * d - 1.0) - jnp.log(r))
+    return _softplus(x), dx * jax.nn.sigmoid(x)

@@ -6,8 +6,6 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from layer_api.backend import tensorflow_fused as fused
-
 LIBRARY = "TensorFlow Probability"
 
 # The eight signs that each value of a byte stands for: to look bytes up in this table is faster

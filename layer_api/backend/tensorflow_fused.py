@@ -7,8 +7,9 @@ more, and the normals are drawn one at a time.
 import functools
 import math
 
-import numpy as np
 import tensorflow as tf
+
+from layer_api.backend.series import COS, LOG1P, SIN, polynomial
 
 # Smaller kernels gain nothing, and to compile takes a moment for every shape.
 _LEAST = 2**14
@@ -108,13 +109,10 @@ def _row_length(shape):
 
 
 def _softplus_and_sigmoid(x):
-    """Return both, with t = exp(-|x|) and log(1 + t) = 2 artanh(s), s = t / (2 + t) <= 1 / 3.
-
-    XLA's own function of that logarithm would be a loop by itself.
-    """
+    """Return max(x, 0) + log(1 + t), t = exp(-|x|), and its derivative."""
     t = tf.exp(-tf.abs(x))
     s = t / (2.0 + t)
-    log1p = 2.0 * s * _series(s * s, [1 / 13, 1 / 11, 1 / 9, 1 / 7, 1 / 5, 1 / 3, 1.0])
+    log1p = 2.0 * s * polynomial(s * s, LOG1P)
     return tf.maximum(x, 0.0) + log1p, tf.where(x >= 0.0, 1.0, t) / (1.0 + t)
 
 
@@ -126,8 +124,7 @@ def _normals(shape, key):
 
         cos a = (cos t - sin t) / sqrt(2),    sin a = (cos t + sin t) / sqrt(2)
 
-    For |t| <= pi / 4 short series give both to float32's precision, where XLA would call a slow
-    library function. All 32 bits of a word go into u, so that the tail ends at 6.7.
+    All 32 bits of a word go into u, so that the tail ends at 6.7.
     """
     n = math.prod(shape)
     words = tf.random.stateless_uniform(
@@ -137,21 +134,12 @@ def _normals(shape, key):
     r = tf.sqrt(-tf.math.log(u))
     # The upper 24 bits make the angle, the lowest two the signs.
     angle = tf.cast(tf.bitcast(tf.bitwise.right_shift(words[1], 8), "int32"), "float32") + 0.5
-    t = (angle * 2.0**-24 - 0.5) * (np.pi / 2)
-    cos = _series(t * t, [1 / 40320, -1 / 720, 1 / 24, -1 / 2, 1.0])
-    sin = t * _series(t * t, [1 / 362880, -1 / 5040, 1 / 120, -1 / 6, 1.0])
+    t = (angle * 2.0**-24 - 0.5) * (math.pi / 2)
+    cos, sin = polynomial(t * t, COS), t * polynomial(t * t, SIN)
     first = tf.bitwise.left_shift(words[1], 31)
     second = tf.bitwise.left_shift(tf.bitwise.right_shift(words[1], 1), 31)
     pairs = [_with_sign(r * (cos - sin), first), _with_sign(r * (cos + sin), second)]
     return tf.reshape(tf.concat(pairs, 0)[:n], shape)
-
-
-def _series(x, coefficients):
-    """Return the polynomial with these coefficients, that of the highest power first."""
-    total = coefficients[0]
-    for coefficient in coefficients[1:]:
-        total = total * x + coefficient
-    return total
 
 
 def _with_sign(x, sign):

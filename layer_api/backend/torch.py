@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import distributions as dist
 
-fused = None
-
 LIBRARY = "torch.distributions"
 
 # The eight signs that each value of a byte stands for: to look bytes up in this table is several
