@@ -1,5 +1,7 @@
 """What every step needs for every weight, in torch: few loops, and derivatives in closed form."""
 
+import math
+
 import torch
 from torch.nn.functional import softplus
 
@@ -41,16 +43,26 @@ class _Divergence(torch.autograd.Function):
         scale = softplus(untransformed_scale).add_(eps)
         ctx.save_for_backward(loc, untransformed_scale, scale)
         ctx.numbers = eps, p_loc, p_scale
-        r, d = scale / p_scale, (loc - p_loc).div_(p_scale)
-        return d.mul_(d).addcmul_(r, r).sub_(1.0).mul_(0.5).sub_(r.log_()).sum()
+        d = loc - p_loc if p_loc else loc
+        squares = (_sum_of_squares(scale) + _sum_of_squares(d)) / p_scale**2
+        logarithms = scale.log().sum() - loc.numel() * math.log(p_scale)
+        return 0.5 * (squares - loc.numel()) - logarithms
 
     @staticmethod
     def backward(ctx, upstream):
         loc, untransformed_scale, scale = ctx.saved_tensors
         eps, p_loc, p_scale = ctx.numbers
+        d = loc - p_loc if p_loc else loc
+        by_loc = d * (upstream / p_scale**2)
         if torch.is_grad_enabled():  # for a second derivative: as a function of the variable
             scale = softplus(untransformed_scale) + eps
-        by_loc = (loc - p_loc) * (upstream / p_scale**2)
-        by_scale = scale / p_scale**2 - 1 / scale
-        by_untransformed_scale = by_scale * torch.sigmoid(untransformed_scale) * upstream
-        return by_loc, by_untransformed_scale, None, None, None
+            by_scale = scale / p_scale**2 - 1 / scale
+            return by_loc, by_scale * torch.sigmoid(untransformed_scale) * upstream, *3 * [None]
+        # In place, which is faster.
+        by_scale = scale.reciprocal().neg_().add_(scale, alpha=1 / p_scale**2)
+        by_scale.mul_(torch.sigmoid(untransformed_scale)).mul_(upstream)
+        return by_loc, by_scale, *3 * [None]
+
+
+def _sum_of_squares(x):
+    return torch.dot(x.reshape(-1), x.reshape(-1))
