@@ -237,15 +237,14 @@ class VariationalLayer(StochasticLayer):
         if not is_known or getattr(posterior.loc, "shape", None) == shape:
             return posterior
         values = [ops.convert_to_tensor(value, self.variable_dtype) for value in posterior]
-        try:
-            return type(posterior)(*(ops.broadcast_to(value, shape) for value in values))
-        except Exception:  # the backend fails in many ways
+        if not all(arguments.stretches(tuple(value.shape), shape) for value in values):
             raise arguments.invalid(
                 f"{part}_posterior_fn",
                 f"a function that returns a distribution of {arguments.describe_shape(shape)}",
                 arguments.describe_shape(values[0].shape),
                 "The second argument of the function is the shape that the distribution needs.",
-            ) from None
+            )
+        return type(posterior)(*(ops.broadcast_to(value, shape) for value in values))
 
     def _check(self, part, posterior):
         """Refuse a posterior that the estimator cannot work with; any will do unless it says so."""
