@@ -67,7 +67,9 @@ class TestCompose:
     def test_graph_of_two_inputs(self, case):
         (shape, output), *_ = case.shapes
         inputs = [tf_keras.Input(shape), tf_keras.Input(shape)]
-        joined = tf_keras.layers.Add()([make(case, x, name=n) for x, n in zip(inputs, "ab")])
+        joined = tf_keras.layers.Add()(
+            [make(case, x, name=n) for x, n in zip(inputs, "ab", strict=True)]
+        )
         model = tf_keras.Model(inputs, joined)
         assert model([rows(shape), rows(shape)]).shape == case.output(4, output)
         assert len(model.weights) == 2 * len(case.weights)
@@ -494,7 +496,7 @@ def test_whole_models_in_a_fresh_process(ending, tmp_path):
 @each_case
 def test_what_cannot_be_saved_is_refused(case, tmp_path):
     model = make(case, sequential(case.shapes[0][0]), activation=lambda x: x)
-    with pytest.raises(ValueError, match="^`activation` cannot be saved: it is a function that"):
+    with pytest.raises(ValueError, match=r"^`activation` cannot be saved: it is a function that"):
         model.save(tmp_path / "model.keras")
 
 
