@@ -242,6 +242,12 @@ def scale_by_hand(dtype, shape, name, trainable, add_variable_fn):
     return tfd.Independent(tfd.Normal(loc, tf.exp(log_scale)), len(shape))
 
 
+def own_variables(dtype, shape, name, trainable, add_variable_fn):
+    """A posterior whose variables the function makes itself."""
+    loc, scale = (tf.Variable(tf.random.normal(shape, seed=1) + start) for start in (0.0, 5.0))
+    return tfd.Independent(tfd.Normal(loc, scale), len(shape))
+
+
 class TestTraining:
     def check_all_weights_move(self, model, n_outputs):
         # Where the divergence is none of the losses, nothing trains a prior.
@@ -257,6 +263,11 @@ class TestTraining:
         model = layer_api.layer_dense_reparameterization(
             sequential(), 2, kernel_posterior_fn=posterior, bias_posterior_fn=posterior
         )
+        self.check_all_weights_move(model, 2)
+
+    @pytest.mark.parametrize("posterior", [*POSTERIORS[:3], scale_by_hand, own_variables])
+    def test_posteriors_of_flipout(self, posterior):
+        model = layer_dense_flipout(sequential(), 2, kernel_posterior_fn=posterior)
         self.check_all_weights_move(model, 2)
 
     @pytest.mark.parametrize("divergence", DIVERGENCES)
