@@ -296,9 +296,11 @@ def _input_shape(value):
 def _is_float_policy(value):
     try:
         policy = keras.dtype_policies.get(value)
-        return keras.backend.is_float_dtype(policy.variable_dtype)
-    except Exception:  # Keras fails in many ways for what is none
+    except (ValueError, TypeError):
         return False
+    # Keras returns text for a config of a class that it does not have.
+    is_policy = isinstance(policy, keras.dtype_policies.DTypePolicy)
+    return is_policy and keras.backend.is_float_dtype(policy.variable_dtype)
 
 
 def one_tensor(input_shape):
@@ -350,14 +352,16 @@ def returned(argument, value, remedy, shape=None):
     """Return what a user's function returned as a tensor of numbers, of `shape` if one is given."""
     try:
         tensor = numeric(keras.ops.convert_to_tensor(value))
-    except Exception:  # the backend fails in many ways for what is none
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        # Of these, JAX raises the third for whole numbers that are too large, and every backend
+        # the last for a list of symbolic tensors.
         raise invalid(
             argument,
             "a function that returns a tensor of numbers",
             describe(value),
             remedy,
             TypeError,
-        ) from None
+        ) from error
     if shape is not None and not _fits(tensor.shape, shape):
         raise invalid(
             argument,
@@ -366,6 +370,14 @@ def returned(argument, value, remedy, shape=None):
             remedy,
         )
     return tensor
+
+
+def stretches(shape, target):
+    """Tell whether an array of a shape can be broadcast to the shape `target`, as far as known."""
+    last = target[len(target) - len(shape) :]
+    return len(shape) <= len(target) and all(
+        n in (1, None, wanted) for n, wanted in zip(shape, last, strict=True)
+    )
 
 
 def _fits(shape, expected):

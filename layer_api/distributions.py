@@ -26,6 +26,10 @@ class Normal:
         self.loc = loc
         self.scale = scale
 
+    def __iter__(self):
+        """Give the two parameters, as the other distributions here do."""
+        return iter((self.loc, self.scale))
+
     def centred(self):
         """Return the distribution of the deviation from the mean."""
         return Normal(None, self.scale)
@@ -188,7 +192,7 @@ def estimated_kl_divergence(q, p, shape, key, n_samples):
 def log_prob(distribution, value):
     """Return the logarithm of the density at `value`; ours in the dtype of `value`."""
     if isinstance(distribution, Normal):
-        loc, scale = (ops.cast(x, value.dtype) for x in (distribution.loc, distribution.scale))
+        loc, scale = (ops.cast(x, value.dtype) for x in distribution)
         return _log_normal((value - loc) / scale, scale)
     if isinstance(distribution, Laplace):
         loc, scale = distribution

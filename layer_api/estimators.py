@@ -100,8 +100,7 @@ class LocalReparameterization(VariationalLayer):
     """
 
     def _apply_kernel(self, inputs, state, bias):
-        posterior = self._posterior("kernel")
-        loc, scale = posterior.loc, posterior.scale
+        loc, scale = self._posterior("kernel")
         # In float16 squares overflow.
         dtype = keras.backend.result_type(self.compute_dtype, "bfloat16")
         variance = self._linear(ops.square(ops.cast(inputs, dtype)), ops.cast(scale, dtype) ** 2)

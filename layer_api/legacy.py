@@ -84,23 +84,41 @@ def make(layer_class, args, kwargs):
             "'causal'",
             "Or pad the inputs first, by tf_keras.layers.ZeroPadding1D((n, 0)).",
         )
-    if layer_class.__name__ in _COMPUTED_BY:
-        return _class_for(layer_class)(ours, **own)
-    return _OTHERS[layer_class.__name__](ours, dtype=ours.dtype_policy.name, **own)
+    return _layer_of(ours, **own)
+
+
+def _layer_of(ours, **own):
+    """Return the layer for Keras 2 that a layer of ours stands for."""
+    name = type(ours).__name__
+    if name in _COMPUTED_BY:
+        return class_for(type(ours))(ours, **own)
+    layer = _OTHERS[name](ours, dtype=ours.dtype_policy.name, **own)
+    vars(layer)["_ours"] = ours
+    return layer
+
+
+def names():
+    """Return the names of our classes that have one for Keras 2."""
+    return [*_COMPUTED_BY, *_OTHERS]
 
 
 @functools.cache
-def _class_for(layer_class):
-    """Return the class of `tfp.layers` with the parts of `_Variational` in front."""
+def class_for(layer_class):
+    """Return the class of TensorFlow Probability with our parts in front, registered."""
     import tensorflow_probability as tfp
+    import tf_keras
 
-    computing = getattr(tfp.layers, _COMPUTED_BY[layer_class.__name__])
+    name = layer_class.__name__
+    package = tfp.bijectors if name == "AutoregressiveNetwork" else tfp.layers
+    computing = getattr(package, _COMPUTED_BY.get(name, name))
     members = {
-        "__module__": __name__,
+        "__module__": "layer_api.keras_2",
         "_ours_class": layer_class,
-        "_takes_seed": "seed" in arguments.parameters_of(computing),
+        "_has_signs": "seed" in arguments.parameters_of(computing),
     }
-    return type(layer_class.__name__, (_Variational, computing), members)
+    ours = _Variational if name in _COMPUTED_BY else _Configured
+    made = type(name, (ours, computing), members)
+    return tf_keras.saving.register_keras_serializable("layer_api")(made)
 
 
 def _current(part, role):
@@ -121,7 +139,33 @@ def _current(part, role):
     return property(get, made_at_build, doc=f"Distribution, the {role} of the {part}, or None.")
 
 
-class _Variational:
+class _Configured:
+    """The configuration is that of `_ours`, the same layer for Keras 3; the noise is saved."""
+
+    def get_config(self):
+        """Return the configuration of the same layer for Keras 3, which makes an equal layer."""
+        return {**self._ours.get_config(), "name": self.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config):
+        """Make a layer from what `get_config` returned."""
+        return _layer_of(cls._ours_class.from_config(config), name=config["name"])
+
+    def save_own_variables(self, store):
+        """Save the weights and the state of the noise."""
+        super().save_own_variables(store)
+        if hasattr(self._ours, "seed_generator"):
+            store["noise_state"] = self._ours.seed_generator.state.numpy()
+
+    def load_own_variables(self, store):
+        """Load what `save_own_variables` saved."""
+        weights = {name: store[name] for name in store.keys() if name != "noise_state"}  # noqa: SIM118
+        super().load_own_variables(weights)
+        if hasattr(self._ours, "seed_generator"):
+            self._ours.seed_generator.state.assign(store["noise_state"])
+
+
+class _Variational(_Configured):
     """What a layer of `tfp.layers` asks its functions for comes from `_ours`, a layer of ours."""
 
     kernel_posterior = _current("kernel", "posterior")
@@ -140,7 +184,7 @@ class _Variational:
         }
         own.update({name: self._function(name, own[name]) for name in ours._given})
         own["activation"] = _activation(ours)
-        if self._takes_seed:
+        if self._has_signs:
             own["seed"] = ours._noise_seed
         super().__init__(**own, dtype=ours.dtype_policy.name, **kwargs)
         ours.name = self.name
@@ -168,14 +212,17 @@ class _Variational:
         vars(self)["_noise_state"] = _untranslated(noise.advance)(self._ours.seed_generator)
         return super().call(_untranslated(ops.cast)(inputs, self.dtype))
 
-    def get_config(self):
-        """Return the configuration of the same layer for Keras 3, which makes an equal layer."""
-        return {**self._ours.get_config(), "name": self.name, "trainable": self.trainable}
-
-    @classmethod
-    def from_config(cls, config):
-        """Make a layer from what `get_config` returned."""
-        return cls(cls._ours_class.from_config(config), name=config["name"])
+    def _apply_variational_kernel(self, inputs):
+        if not self._has_signs:
+            return super()._apply_variational_kernel(inputs)
+        # The signs of TensorFlow Probability come from an operation with a state, which draws
+        # others for a second layer of the same seed.
+        self.kernel_posterior_tensor = None
+        cast = _untranslated(ops.cast)
+        outputs = _untranslated(self._ours._apply_kernel)(
+            cast(inputs, self._ours.compute_dtype), self._noise_state, None
+        )
+        return cast(outputs, inputs.dtype)
 
     def _create(self, argument, function, dtype, shape, name, trainable, add_variable_fn):
         """Return the posterior or prior of `function`, whose variables are created now."""
@@ -243,8 +290,6 @@ def _creating(layer, ours, created):
 
 
 def _dense_variational(ours, **own):
-    import tensorflow_probability as tfp
-
     made = {
         name: (_on_inputs if hasattr(function, "parametrize") else _checked)(ours, name)
         for name, function in (
@@ -252,7 +297,7 @@ def _dense_variational(ours, **own):
             ("make_prior_fn", ours.make_prior_fn),
         )
     }
-    layer = tfp.layers.DenseVariational(
+    layer = class_for(type(ours))(
         ours.units,
         **made,
         kl_weight=ours.kl_weight,
@@ -328,9 +373,7 @@ def _checked(ours, argument):
 
 
 def _variable(ours, **own):
-    import tensorflow_probability as tfp
-
-    return tfp.layers.VariableLayer(
+    return class_for(type(ours))(
         ours.shape,
         activation=_activation(ours),
         initializer=noise.fresh_initializer(ours.initializer, ours._noise_seed, "constant"),
@@ -342,14 +385,10 @@ def _variable(ours, **own):
 
 
 def _distribution_lambda(ours, **own):
-    import tensorflow_probability as tfp
-
-    return tfp.layers.DistributionLambda(ours.make_distribution_fn, **own)
+    return class_for(type(ours))(ours.make_distribution_fn, **own)
 
 
 def _autoregressive_network(ours, **own):
-    import tensorflow_probability as tfp
-
     left_out = ("seed", "kwargs", "hidden_units", "activation")
     names = [name for name in arguments.parameters_of(type(ours)) if name not in left_out]
     given = {name: getattr(ours, name) for name in names}
@@ -357,7 +396,7 @@ def _autoregressive_network(ours, **own):
         given[f"{part}_initializer"] = _one_after_the_other(
             given[f"{part}_initializer"], ours._noise_seed, part
         )
-    return tfp.bijectors.AutoregressiveNetwork(
+    return class_for(type(ours))(
         **given, hidden_units=list(ours.hidden_units), activation=_activation(ours), **own
     )
 

@@ -250,14 +250,14 @@ class MultivariateNormalTriL(MeanFieldNormal):
 
     def parametrize(self, dtype, shape, *args):
         """Create the variables, or look them up, and return the distribution as one of ours."""
-        independent = super().parametrize(dtype, shape, *args)
-        scale_tril = ops.diag(ops.reshape(independent.scale, (-1,)))
+        loc, scale = super().parametrize(dtype, shape, *args)
+        scale_tril = ops.diag(ops.reshape(scale, (-1,)))
         n = math.prod(shape)
         if n > 1:
             below = np.stack(np.tril_indices(n, -1), axis=-1)
             off_diagonal = self._variable("off_diagonal", dtype, (len(below),), *args)
             scale_tril = scale_tril + ops.scatter(below, off_diagonal, (n, n))
-        return distributions.MultivariateNormal(independent.loc, scale_tril)
+        return distributions.MultivariateNormal(loc, scale_tril)
 
     def get_config(self):
         """Return the arguments that make an equal block."""

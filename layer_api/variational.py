@@ -237,19 +237,19 @@ class VariationalLayer(StochasticLayer):
     def _spread(self, part, posterior):
         """Return a posterior with a parameter for every weight; one may stand for all of them."""
         shape = self._shapes[part]
-        is_known = isinstance(posterior, (distributions.Normal, distributions.Deterministic))
-        if not is_known or getattr(posterior.loc, "shape", None) == shape:
+        known = (distributions.Normal, distributions.Deterministic)
+        kind = next((kind for kind in known if isinstance(posterior, kind)), None)
+        if kind is None or getattr(posterior.loc, "shape", None) == shape:
             return posterior
-        values = [ops.convert_to_tensor(v, self.variable_dtype) for v in vars(posterior).values()]
-        try:
-            return type(posterior)(*(ops.broadcast_to(value, shape) for value in values))
-        except Exception:  # the backend fails in many ways
+        values = [ops.convert_to_tensor(value, self.variable_dtype) for value in posterior]
+        if not all(arguments.stretches(tuple(value.shape), shape) for value in values):
             raise arguments.invalid(
                 f"{part}_posterior_fn",
                 f"a function that returns a distribution of {arguments.describe_shape(shape)}",
                 arguments.describe_shape(values[0].shape),
                 "The second argument of the function is the shape that the distribution needs.",
-            ) from None
+            )
+        return kind(*(ops.broadcast_to(value, shape) for value in values))
 
     def _check(self, part, posterior):
         """Refuse a posterior that the estimator cannot work with; any will do unless it says so."""

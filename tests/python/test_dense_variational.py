@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from test_contract import in_a_fresh_process
 
 import layer_api
 from layer_api import DistributionLambda, VariableLayer
@@ -194,6 +195,46 @@ def test_distribution_lambda_config():
     np.testing.assert_array_equal(loaded(X).mean(), np.ones(3))
     with pytest.raises(ValueError, match="`make_distribution_fn` cannot be saved"):
         DistributionLambda(lambda t: unit_normal(t)).get_config()
+
+
+@keras.saving.register_keras_serializable("test_dense_variational")
+def unit_normals(kernel_size, bias_size=0, dtype=None):
+    return keras.Sequential([
+        VariableLayer(kernel_size + bias_size, dtype=dtype, initializer="random_normal"),
+        DistributionLambda(unit_normal),
+    ])  # fmt: skip
+
+
+LOAD = """
+import json, pathlib, keras, layer_api
+folder = pathlib.Path(sys.argv[1])
+try:
+    keras.saving.load_model(folder / "distribution.keras", safe_mode=True)
+except TypeError as error:
+    refusal = str(error)
+assert "test_dense_variational" not in sys.modules
+from test_dense_variational import X
+mean, draws = (
+    keras.saving.load_model(folder / f"{name}.keras", safe_mode=True)(X)
+    for name in ("distribution", "weights")
+)
+print(json.dumps([refusal, mean.mean().numpy().tolist(), draws.numpy().tolist()]))
+"""
+
+
+def test_distribution_lambda_in_a_fresh_process(tmp_path):
+    """As a model, and inside the posterior of a layer: found by the name of its function alone."""
+    distribution = unit_normals(3)
+    mean = distribution(X).mean()
+    distribution.save(tmp_path / "distribution.keras")
+    layer = layer_api.DenseVariational(2, unit_normals, unit_normals, seed=1)
+    weights = keras.Sequential([keras.Input((3,)), layer])
+    weights.save(tmp_path / "weights.keras")
+    refusal, *found = in_a_fresh_process(LOAD, tmp_path)
+    assert "`make_distribution_fn` cannot be loaded: the file names " in refusal
+    assert "'test_dense_variational>unit_normal', which is not registered. Import the" in refusal
+    np.testing.assert_array_equal(found[0], mean)
+    np.testing.assert_array_equal(found[1], weights(X))
 
 
 def test_moments_of_the_outputs():

@@ -132,10 +132,10 @@ SETTINGS = [
 
 
 class TestConvolutions:
-    def make(self, rank, estimator, data_format="channels_last", **arguments):
+    def make(self, rank, estimator, data_format="channels_last", filters=2, **arguments):
         """Return a layer, inputs with the channels last, and a call that keeps them last."""
         layer = getattr(layer_api, f"Conv{rank}D{estimator}")(
-            2, (3, 2, 2)[:rank], data_format=data_format, seed=1, **arguments
+            filters, (3, 2, 2)[:rank], data_format=data_format, seed=1, **arguments
         )
         inputs = np.random.default_rng(rank).normal(size=(2, *(6, 5, 4)[:rank], 3))
         inputs = inputs.astype("float32")
@@ -162,6 +162,38 @@ class TestConvolutions:
         loc, _, bias = layer.get_weights()
         expected = convolution(inputs, loc, [strides] * rank, padding, dilation) + bias
         np.testing.assert_allclose(call(inputs), expected, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("estimator", ["Flipout", "Reparameterization"])
+    @pytest.mark.parametrize(("rank", "padding", "data_format", "strides", "dilation"), SETTINGS)
+    def test_covariance_is_the_convolution_of_squares(
+        self, estimator, rank, padding, data_format, strides, dilation
+    ):
+        """Filters with equal weights have kernels of their own: one call is a sample of n."""
+        n = 5000
+        layer, inputs, call = self.make(
+            rank, estimator, data_format, filters=n, strides=strides, padding=padding,
+            dilation_rate=dilation, bias_posterior_fn=None,
+        )  # fmt: skip
+        weights = [np.broadcast_to(w[..., :1], w.shape) for w in layer.get_weights()]
+        layer.set_weights(weights)
+        loc, untransformed = (np.float64(w[..., :1]) for w in weights)
+        scale = np.log1p(np.exp(untransformed))
+        setting = ([strides] * rank, padding, dilation)
+        draws = np.moveaxis(call(inputs), -1, 0).astype("float64")
+        # Given the signs of the inputs, those of different filters are independent normals.
+        mean = convolution(inputs, loc, *setting)[..., 0]
+        variance = convolution(inputs**2, scale**2, *setting)[..., 0]
+        check_moments(draws, mean, variance)
+        # Two examples share the kernel, which Flipout's signs hide: products of normals x and y
+        # with random signs have the variance v w + 2 cov(x, y)^2, 3 v w at most.
+        product = np.prod(variance, axis=0)
+        if estimator == "Flipout":
+            expected, spread = 0.0, 3 * product
+        else:
+            expected = convolution(np.prod(inputs, axis=0)[None], scale**2, *setting)[0, ..., 0]
+            spread = product + expected**2
+        covariance = np.mean(np.prod(draws - mean, axis=1), axis=0)
+        assert np.abs((covariance - expected) / np.sqrt(spread / n)).max() < BOUND
 
     @pytest.mark.parametrize("estimator", ["Flipout", "Reparameterization"])
     @pytest.mark.parametrize("rank", [1, 2, 3])

@@ -8,7 +8,7 @@ import pytest
 from framework import BACKEND, BACKEND_RELU, library_kl_divergence, normal, numpy, only_tensorflow
 
 import layer_api
-from layer_api import backend, distributions
+from layer_api import arguments, backend, distributions
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]], "float32")
 
@@ -391,3 +391,69 @@ def test_known_normals_take_the_closed_form():
     assert isinstance(distributions.known(prior), distributions.Normal)
     expected = library_kl_divergence(layer.kernel_posterior, prior)
     np.testing.assert_allclose(numpy(layer.losses[0]), numpy(expected), rtol=1e-6)
+
+
+class TestErrorsOfOthers:
+    """A message of ours stands for the errors that backends are known to raise, and shows them."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [None, object(), [1, "a"], [[1], [1, 2]], [2**100], 1j, len, [keras.KerasTensor((2,))]],
+        ids=["None", "object", "mixed", "ragged", "huge", "complex", "function", "symbolic"],
+    )
+    def test_what_is_no_tensor(self, value):
+        with pytest.raises(TypeError, match="that returns a tensor of numbers") as caught:
+            arguments.returned("bias_posterior_tensor_fn", value, "")
+        assert caught.value.__cause__ is not None
+
+    def test_a_user_s_own_are_not_hidden(self, monkeypatch):
+        def broken(*_, **__):
+            raise ZeroDivisionError("mine")
+
+        layer = layer_api.layer_dense_flipout(units=2, bias_posterior_tensor_fn=broken)
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            layer(np.ones((4, 3), "float32"))
+        monkeypatch.setattr(keras.ops, "convert_to_tensor", broken)
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            arguments.returned("f", 1.0, "")
+        monkeypatch.setattr(keras.dtype_policies, "get", broken)
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            arguments.of_keras({"dtype": "float32"})
+
+    @pytest.mark.parametrize(
+        "dtype",
+        [
+            {"class_name": "Absent", "config": {}},
+            {"class_name": 1, "config": {}},
+            {"module": "keras", "class_name": "DTypePolicy", "config": {"no": 1},
+             "registered_name": None},
+        ],
+    )  # fmt: skip
+    def test_a_config_of_no_policy(self, dtype):
+        with pytest.raises(ValueError, match="`dtype` must be None/NULL, the name of"):
+            layer_api.layer_dense_flipout(units=2, dtype=dtype)
+
+    @pytest.mark.parametrize("shape", [(3,), (2, 2), (1, 3, 2), (3, 2, 1)])
+    def test_parameters_of_another_shape(self, shape):
+        class Wrong:
+            def parametrize(self, dtype, wanted, name, trainable, add_variable_fn):
+                return distributions.Normal(np.zeros(shape, "float32"), np.float32(1.0))
+
+            def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+                raise NotImplementedError
+
+        layer = layer_api.layer_dense_flipout(units=2, kernel_posterior_fn=Wrong())
+        with pytest.raises(ValueError, match=r"that returns a distribution of shape \[3, 2\]"):
+            layer.build((None, 3))
+
+    @pytest.mark.parametrize("shape", [(), (2,), (3, 1), (1, 2), (1,)])
+    def test_one_parameter_for_several_weights(self, shape):
+        class One:
+            def parametrize(self, dtype, wanted, name, trainable, add_variable_fn):
+                return distributions.Normal(np.zeros(shape, "float32"), np.float32(1.0))
+
+            def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+                raise NotImplementedError
+
+        layer = layer_api.layer_dense_flipout(units=2, kernel_posterior_fn=One())
+        assert layer(np.ones((4, 3), "float32")).shape == (4, 2)

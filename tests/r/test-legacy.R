@@ -59,3 +59,24 @@ test_that("the messages are those of Keras 3", {
     class = "layerapi_ValueError", fixed = TRUE
   )
 })
+
+test_that("a whole model is saved, and a new session loads it", {
+  model <- legacy_model()
+  model %>% layer_dense_flipout(units = 2, seed = 1)
+  file <- tempfile(fileext = ".keras")
+  on.exit(unlink(file))
+  model$save(file)
+  output <- in_new_session(c(
+    "core <- system.file('python', package = 'layerapi')",
+    "reticulate::import_from_path('layer_api.keras_2', core)",
+    sprintf("model <- reticulate::import('tf_keras')$models$load_model(%s)", deparse(file)),
+    "cat(format(model(matrix(1, 2, 3))$numpy(), digits = 9))"
+  ), "PYTHONPATH=")
+  expect_match(output, paste(format(model(matrix(1, 2, 3))$numpy(), digits = 9), collapse = " "))
+})
+
+test_that("a function that cannot be saved is refused when saving", {
+  model <- legacy_model()
+  model %>% layer_dense_flipout(units = 2, activation = function(x) x)
+  expect_error(model$save(tempfile(fileext = ".keras")), "`activation` cannot be saved: it is")
+})
