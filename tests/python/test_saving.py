@@ -11,6 +11,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from framework import numpy
 from keras.src.utils import python_utils
 from layers import CASES
 from test_contract import data, digest, equal, every_layer, in_a_fresh_process
@@ -71,11 +72,11 @@ def model_of_all(case, which=slice(None)):
 
 def state_of(model):
     """What must be equal of a model or an optimizer: every variable, and the losses."""
-    return digest_all([*(v.numpy() for v in model.variables), *getattr(model, "losses", [])])
+    return digest_all([*model.variables, *getattr(model, "losses", [])])
 
 
-def digest_all(arrays):
-    return [digest(array) for array in arrays]
+def digest_all(tensors):
+    return [digest(numpy(tensor)) for tensor in tensors]
 
 
 class TestCopies:
@@ -329,7 +330,9 @@ class Kill(keras.callbacks.Callback):
         if kill and (self.epoch, batch) == (2, 1):
             os.kill(os.getpid(), signal.SIGKILL)
 
-model.compile(optimizer="adam", loss=["mse"] * len(outputs), jit_compile=False)
+model.compile(
+    optimizer="adam", loss=["mse"] * len(outputs), jit_compile=keras.backend.backend() == "jax"
+)
 model.fit(
     x, y, epochs=4, batch_size=4, shuffle=False, verbose=0,
     callbacks=[keras.callbacks.BackupAndRestore(folder), Kill()],
