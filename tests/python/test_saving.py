@@ -314,8 +314,9 @@ from test_saving import model_of_all, state_of
 from layers import CASES
 folder, kill = sys.argv[1], sys.argv[2] == "kill"
 keras.utils.set_random_seed(int(sys.argv[3]))
-# The variants in turn: every block is there, and not every layer with each of them.
-cases = [case for case in CASES if case.by_row]
+# The variants in turn: every block is there, and not every layer with each of them. Convolutions
+# of one rank stand for all.
+cases = [case for case in CASES if case.by_row and len(case.shapes[0][0]) < 3]
 models = [model_of_all(case, slice(i % 4, i % 4 + 1)) for i, case in enumerate(cases)]
 outputs = [output for model in models for output in model.outputs]
 model = keras.Model([m.input for m in models], outputs)
