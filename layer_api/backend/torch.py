@@ -181,7 +181,8 @@ def multivariate_normal_distribution(loc, scale_tril):
 def log_prob(distribution, value):
     """Return the logarithm of the density of one of the library's distributions at `value`."""
     if not torch.is_tensor(value):
-        value = torch.as_tensor(value, dtype=torch.get_default_dtype())
+        # A copy: torch warns of arrays that cannot be written to, as those of R.
+        value = torch.tensor(value, dtype=torch.get_default_dtype())
     return distribution.log_prob(value)
 
 

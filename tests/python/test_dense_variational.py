@@ -123,15 +123,8 @@ def test_exact_conjugate_posterior():
         loss=lambda y, f: ops.mean((y - f) ** 2, axis=-1) / (2 * noise**2),
         jit_compile=BACKEND != "torch",
     )
-
-    class AllInEveryStep(keras.utils.PyDataset):
-        def __len__(self):
-            return steps
-
-        def __getitem__(self, index):
-            return x, y
-
-    model.fit(AllInEveryStep(), shuffle=False, verbose=0)
+    all_in_every_step = (np.tile(each, (steps, 1)) for each in (x, y))
+    model.fit(*all_in_every_step, batch_size=n, shuffle=False, verbose=0)
     q = layer.posterior()
     factor = np.linalg.cholesky(covariance)
     exact = backend.multivariate_normal_distribution(
