@@ -28,7 +28,8 @@ library_laplace <- function(loc, scale) {
 
 independent <- function(name, loc, scale) {
   loc <- as_tensor(loc)
-  rank <- length(array_of(keras$ops$shape(loc)))
+  scale <- as_tensor(scale)
+  rank <- keras$ops$ndim(loc)
   switch(backend,
     tensorflow = {
       tfd <- reticulate::import("tensorflow_probability")$distributions
@@ -37,7 +38,7 @@ independent <- function(name, loc, scale) {
     jax = reticulate::import("numpyro")$distributions[[name]](loc, scale)$to_event(rank),
     torch = {
       dist <- reticulate::import("torch")$distributions
-      dist$Independent(dist[[name]](loc, as_tensor(scale)), rank)
+      dist$Independent(dist[[name]](loc, scale), rank)
     }
   )
 }
