@@ -28,6 +28,7 @@ VARIANTS = {
         "bias_divergence_fn": layer_api.KLDivergence(0.5),
         "make_posterior_fn": layer_api.MeanFieldNormal(loc_initializer="zeros"),
         "make_prior_fn": layer_api.NormalPrior(0.5, 2.0),
+        "kl_use_exact": True,
     },
     "laplace": {
         "kernel_prior_fn": layer_api.LaplacePrior(0.5, 2.0),
@@ -53,6 +54,7 @@ VARIANTS = {
         "bias_prior_fn": "trainable_normal",
         "make_posterior_fn": layer_api.MultivariateNormalTriL(loc_initializer="zeros"),
         "make_prior_fn": layer_api.TrainableNormal(loc_initializer="ones", loc_regularizer="l2"),
+        "kl_use_exact": True,
     },
 }
 
