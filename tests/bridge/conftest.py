@@ -5,7 +5,6 @@ import os
 import pathlib
 import sys
 
-import keras
 import pytest
 
 os.environ["RETICULATE_PYTHON"] = sys.executable
@@ -53,8 +52,6 @@ class R:
 
 @pytest.fixture(scope="session")
 def r():
-    if keras.backend.backend() == "jax":
-        pytest.skip("JAX may wait for ever for a lock when it compiles in R in Python")
     r = R()
     if r("utils::packageVersion('reticulate') < '1.29'"):
         # At its end this reticulate would call into a Python that has ended: R ends as the process.
