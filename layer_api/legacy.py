@@ -238,7 +238,7 @@ class _Variational(_Configured):
     def _draw(self, part, distribution):
         """Return the value that stands for `distribution` in this call."""
         distribution = distributions.known(distribution)
-        shape = ops.shape(distribution.loc) if isinstance(distribution, tuple) else None
+        shape = None if backend.is_distribution(distribution) else ops.shape(distribution.loc)
         return self._ours._draw(part, distribution, self._noise_state, shape=shape)
 
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import torch
 from torch import distributions as dist
@@ -20,7 +21,9 @@ _SIGNS_OF_A_BYTE = torch.from_numpy(
 
 
 class _Key(NamedTuple):
-    # None while Keras traces shapes, on tensors without values.
+    # None while Keras traces shapes, on tensors without values. If a user's function cannot do
+    # without values, Keras traces anew on tensors with values, but the state of the noise has none
+    # any more: what stands for a draw then is made where Keras makes tensors at that moment.
     number: int | None
     device: torch.device
 
@@ -55,17 +58,17 @@ def _generator(key):
 
 def random_normal(shape, key, dtype):
     """Draw standard normals."""
-    dtype = getattr(torch, dtype)
     if key.number is None:
-        return torch.empty(shape, dtype=dtype, device=key.device)
+        return keras.ops.zeros(shape, dtype)
+    dtype = getattr(torch, dtype)
     return torch.randn(shape, generator=_generator(key), dtype=dtype, device=key.device)
 
 
 def random_signs(shape, key, dtype):
     """Draw signs, one random bit each."""
-    dtype = getattr(torch, dtype)
     if key.number is None:
-        return torch.empty(shape, dtype=dtype, device=key.device)
+        return keras.ops.zeros(shape, dtype)
+    dtype = getattr(torch, dtype)
     size = math.prod(shape)
     words = torch.empty(-(-size // 64), dtype=torch.int64, device=key.device)
     octets = words.random_(-(2**63), None, generator=_generator(key)).view(torch.uint8)
@@ -178,7 +181,8 @@ def multivariate_normal_distribution(loc, scale_tril):
 def log_prob(distribution, value):
     """Return the logarithm of the density of one of the library's distributions at `value`."""
     if not torch.is_tensor(value):
-        value = torch.as_tensor(value, dtype=torch.get_default_dtype())
+        # A copy: torch warns of arrays that cannot be written to, as those of R.
+        value = torch.tensor(value, dtype=torch.get_default_dtype())
     return distribution.log_prob(value)
 
 

@@ -13,7 +13,7 @@
 #'
 #' @family distributions of weights
 #' @examplesIf reticulate::py_module_available("keras")
-#' # A function of R: for training.
+#' # A function of R: for training. On TensorFlow; see [layerapi-package] for other backends.
 #' narrow <- function(dtype, shape, name, trainable, add_variable_fn) {
 #'   tfd <- reticulate::import("tensorflow_probability")$distributions
 #'   tfd$Independent(tfd$Normal(reticulate::import("keras")$ops$zeros(shape), 0.5), length(shape))

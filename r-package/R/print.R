@@ -50,9 +50,12 @@ summary.layer_api.variational.VariationalLayer <- function(object, ...) {
   )
 }
 
-# What a tensor of any backend is in R.
+# What a tensor of any backend is in R, which has no numbers of 16 bits.
 to_array <- function(tensor) {
-  reticulate::import("keras")$ops$convert_to_numpy(tensor)
+  ops <- reticulate::import("keras")$ops
+  is_short <- reticulate::import("keras")$backend$standardize_dtype(tensor$dtype) %in%
+    c("float16", "bfloat16")
+  ops$convert_to_numpy(if (is_short) ops$cast(tensor, "float32") else tensor)
 }
 
 #' @rdname print.layer_api

@@ -4,10 +4,23 @@ python_packages <- c(
   "keras>=3.5",
   "ml-dtypes",
   "numpy",
-  "setuptools; python_version >= '3.12'",
-  "tensorflow>=2.18",
-  "tensorflow-probability>=0.25",
-  "tf-keras>=2.18"
+  "setuptools; python_version >= '3.12'"
+)
+
+# What each backend of Keras needs beside them.
+backend_packages <- list(
+  tensorflow = c(
+    "tensorflow>=2.18",
+    "tensorflow-probability>=0.25",
+    "tf-keras>=2.18"
+  ),
+  jax = c(
+    "jax",
+    "numpyro"
+  ),
+  torch = c(
+    "torch"
+  )
 )
 
 core_version <- "0.1.0"

@@ -21,7 +21,7 @@ NULL
 .onLoad <- function(libname, pkgname) {
   # From reticulate 1.41 on, a package names what it needs and Python is set up for it.
   if ("py_require" %in% getNamespaceExports("reticulate")) {
-    getExportedValue("reticulate", "py_require")(python_packages)
+    getExportedValue("reticulate", "py_require")(needed_packages())
   }
   register_arithmetic()
   if (reticulate::py_available()) {
@@ -29,6 +29,12 @@ NULL
   } else {
     setHook("reticulate.onPyInit", function(...) provide_distutils())
   }
+}
+
+# The Python packages that the core needs under the backend that Keras will have.
+needed_packages <- function() {
+  chosen <- tolower(Sys.getenv("KERAS_BACKEND", "tensorflow"))
+  c(python_packages, backend_packages[[chosen]])
 }
 
 # TensorFlow Probability needs distutils, which Python 3.12 dropped and setuptools brings back. The
@@ -57,7 +63,7 @@ import_core <- function() {
         "ImportError",
         paste0(
           "Python's part of layerapi cannot be loaded: ", first_line(conditionMessage(error)),
-          " It needs the Python packages ", paste(python_packages, collapse = ", "),
+          " It needs the Python packages ", paste(needed_packages(), collapse = ", "),
           ". Install them, for example with reticulate::py_install(), or choose a Python that has ",
           "them with reticulate::use_python()."
         )

@@ -134,8 +134,24 @@ def wrapper(name, function, family):
 def requirements():
     """Return the Python packages that the core needs, and its version, as R code."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    packages = ",\n".join(f'  "{name}"' for name in project["project"]["dependencies"])
-    return f'python_packages <- c(\n{packages}\n)\n\ncore_version <- "{layer_api.__version__}"\n'
+    dependencies = project["project"]["dependencies"]
+    extras = project["project"]["optional-dependencies"]
+    of_tensorflow = [name for name in dependencies if name.startswith(("tensorflow", "tf-"))]
+    of_backends = {"tensorflow": of_tensorflow, "jax": extras["jax"], "torch": extras["torch"]}
+    of_all = [name for name in dependencies if name not in of_tensorflow]
+    lists = [f"{name} = {_vector(names)}" for name, names in of_backends.items()]
+    inner = textwrap.indent(",\n".join(lists), "  ")
+    return (
+        f"python_packages <- {_vector(of_all)}\n\n"
+        f"# What each backend of Keras needs beside them.\n"
+        f"backend_packages <- list(\n{inner}\n)\n\n"
+        f'core_version <- "{layer_api.__version__}"\n'
+    )
+
+
+def _vector(names):
+    quoted = ",\n".join(f'  "{name}"' for name in names)
+    return f"c(\n{quoted}\n)"
 
 
 def files():

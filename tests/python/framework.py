@@ -19,6 +19,24 @@ def numpy(tensor):
     return keras.ops.convert_to_numpy(tensor)
 
 
+def losses_of(layer):
+    """Return the losses of a layer or a model as a list of numbers."""
+    return [float(numpy(loss)) for loss in layer.losses]
+
+
+def loss_of_a_call(layer, inputs):
+    """Return the first loss as it is after a call, which draws the noise anew."""
+    layer(inputs)
+    return layer.losses[0]
+
+
+def compile_arguments(mode):
+    """Return the arguments of `compile()` for "run_eagerly", "graph" or "jit_compile"."""
+    if (BACKEND, mode) == ("torch", "jit_compile"):
+        pytest.skip("torch.compile needs a C++ compiler, and takes a minute for each layer")
+    return {"jit_compile": False, **({} if mode == "graph" else {mode: True})}
+
+
 if BACKEND == "tensorflow":
     import tensorflow as tf
     import tensorflow_probability as tfp
@@ -27,7 +45,19 @@ if BACKEND == "tensorflow":
         """Return the gradients of a scalar function of no arguments, as arrays."""
         with tf.GradientTape() as tape:
             loss = function()
-        return [g.numpy() for g in tape.gradient(loss, [v.value for v in variables])]
+        values = [v.value for v in variables]
+        return [g.numpy() for g in tape.gradient(loss, values, unconnected_gradients="zero")]
+
+    def jacobian(function, array):
+        """Return the derivatives of all outputs of a function by all elements of an array."""
+        x = tf.constant(array)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = function(x)
+        return tape.jacobian(outputs, x).numpy()
+
+    # Compiles a function of tensors, as far as the backend does.
+    compiled = tf.function
 
     def many(function, n, layer):
         """Return an array of what n calls return; each draws the noise of `layer` anew."""
@@ -52,15 +82,21 @@ if BACKEND == "tensorflow":
         """Return a function compiled by XLA."""
         return tf.function(function, jit_compile=True)
 
-    def normal(loc, scale):
-        """Return a library's independent normals, over all elements."""
-        loc = tf.convert_to_tensor(loc)
-        return tfp.distributions.Independent(tfp.distributions.Normal(loc, scale), loc.shape.rank)
+    def _independent(distribution, batch_rank=0):
+        rank = distribution.batch_shape.rank - batch_rank
+        return tfp.distributions.Independent(distribution, rank)
+
+    def normal(loc, scale, batch_rank=0):
+        """Return a library's independent normals, over all axes after the first `batch_rank`."""
+        return _independent(tfp.distributions.Normal(loc, scale), batch_rank)
+
+    def logistic(loc, scale):
+        """Return a library's independent logistic distributions, over all elements."""
+        return _independent(tfp.distributions.Logistic(loc, scale))
 
     def laplace(loc, scale):
         """Return a library's independent Laplace distributions, over all elements."""
-        loc = tf.convert_to_tensor(loc)
-        return tfp.distributions.Independent(tfp.distributions.Laplace(loc, scale), loc.shape.rank)
+        return _independent(tfp.distributions.Laplace(loc, scale))
 
     @contextlib.contextmanager
     def float64():
@@ -82,6 +118,11 @@ elif BACKEND == "jax":
                 return function()
 
         return [np.asarray(g) for g in jax.grad(loss)([v.value for v in variables])]
+
+    def jacobian(function, array):
+        return np.asarray(jax.jacrev(function)(jnp.asarray(array)))
+
+    compiled = jax.jit
 
     def many(function, n, layer):
         state = layer.seed_generator.state
@@ -110,9 +151,13 @@ elif BACKEND == "jax":
         _, found = jax.jit(lambda first: jax.lax.scan(call, first, length=n))(state.value)
         return np.asarray(found, "float64")
 
-    def normal(loc, scale):
+    def normal(loc, scale, batch_rank=0):
         loc = jnp.asarray(loc)
-        return dist.Normal(loc, scale).to_event(loc.ndim)
+        return dist.Normal(loc, scale).to_event(loc.ndim - batch_rank)
+
+    def logistic(loc, scale):
+        loc = jnp.asarray(loc)
+        return dist.Logistic(loc, scale).to_event(loc.ndim)
 
     def laplace(loc, scale):
         loc = jnp.asarray(loc)
@@ -133,7 +178,15 @@ else:
     from torch import distributions as dist
 
     def gradients(function, variables):
-        return [numpy(g) for g in torch.autograd.grad(function(), [v.value for v in variables])]
+        values = [v.value for v in variables]
+        found = torch.autograd.grad(function(), values, allow_unused=True, materialize_grads=True)
+        return [numpy(g) for g in found]
+
+    def jacobian(function, array):
+        return numpy(torch.autograd.functional.jacobian(function, torch.as_tensor(array)))
+
+    def compiled(function):
+        return function
 
     def many(function, n, layer):
         with torch.no_grad():
@@ -142,9 +195,15 @@ else:
     def many_gradients(function, n, layer, variable):
         return np.stack([gradients(function, [variable])[0] for _ in range(n)]).astype("float64")
 
-    def normal(loc, scale):
+    def normal(loc, scale, batch_rank=0):
         loc = torch.as_tensor(loc)
-        return dist.Independent(dist.Normal(loc, scale), loc.ndim)
+        return dist.Independent(dist.Normal(loc, scale), loc.ndim - batch_rank)
+
+    def logistic(loc, scale):
+        loc = torch.as_tensor(loc)
+        uniform = dist.Uniform(torch.zeros_like(loc), torch.ones_like(loc))
+        steps = [dist.SigmoidTransform().inv, dist.AffineTransform(loc, scale)]
+        return dist.Independent(dist.TransformedDistribution(uniform, steps), loc.ndim)
 
     def laplace(loc, scale):
         loc = torch.as_tensor(loc)

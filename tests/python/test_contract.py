@@ -12,7 +12,7 @@ import keras
 import ml_dtypes
 import numpy as np
 import pytest
-from framework import BACKEND, float64, numpy, only_tensorflow
+from framework import compile_arguments, float64, numpy, only_tensorflow
 from layers import CASES
 
 from layer_api import arguments
@@ -286,15 +286,11 @@ class TestTraining:
     @every_layer
     @pytest.mark.parametrize("mode", ["run_eagerly", "graph", "jit_compile"])
     def test_one_step(self, case, mode):
-        if (BACKEND, mode) == ("torch", "jit_compile"):
-            pytest.skip("torch.compile needs a C++ compiler, and takes a minute for each layer")
+        how = compile_arguments(mode)
         inputs, targets = data(case)
         model = model_of(case)
         before = model.get_weights()
-        how = {} if mode == "graph" else {mode: True}
-        model.compile(
-            optimizer=keras.optimizers.SGD(0.1), loss="mse", **{"jit_compile": False, **how}
-        )
+        model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse", **how)
         history = model.fit(inputs, targets, verbose=0).history
         assert np.isfinite(history["loss"]).all()
         pairs = zip(model.get_weights(), before, strict=True)

@@ -11,6 +11,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from framework import numpy
 from keras.src.utils import python_utils
 from layers import CASES
 from test_contract import data, digest, equal, every_layer, in_a_fresh_process
@@ -27,6 +28,7 @@ VARIANTS = {
         "bias_divergence_fn": layer_api.KLDivergence(0.5),
         "make_posterior_fn": layer_api.MeanFieldNormal(loc_initializer="zeros"),
         "make_prior_fn": layer_api.NormalPrior(0.5, 2.0),
+        "kl_use_exact": True,
     },
     "laplace": {
         "kernel_prior_fn": layer_api.LaplacePrior(0.5, 2.0),
@@ -52,6 +54,7 @@ VARIANTS = {
         "bias_prior_fn": "trainable_normal",
         "make_posterior_fn": layer_api.MultivariateNormalTriL(loc_initializer="zeros"),
         "make_prior_fn": layer_api.TrainableNormal(loc_initializer="ones", loc_regularizer="l2"),
+        "kl_use_exact": True,
     },
 }
 
@@ -71,11 +74,11 @@ def model_of_all(case, which=slice(None)):
 
 def state_of(model):
     """What must be equal of a model or an optimizer: every variable, and the losses."""
-    return digest_all([*(v.numpy() for v in model.variables), *getattr(model, "losses", [])])
+    return digest_all([*model.variables, *getattr(model, "losses", [])])
 
 
-def digest_all(arrays):
-    return [digest(array) for array in arrays]
+def digest_all(tensors):
+    return [digest(numpy(tensor)) for tensor in tensors]
 
 
 class TestCopies:
@@ -313,8 +316,9 @@ from test_saving import model_of_all, state_of
 from layers import CASES
 folder, kill = sys.argv[1], sys.argv[2] == "kill"
 keras.utils.set_random_seed(int(sys.argv[3]))
-# The variants in turn: every block is there, and not every layer with each of them.
-cases = [case for case in CASES if case.by_row]
+# The variants in turn: every block is there, and not every layer with each of them. Convolutions
+# of one rank stand for all.
+cases = [case for case in CASES if case.by_row and len(case.shapes[0][0]) < 3]
 models = [model_of_all(case, slice(i % 4, i % 4 + 1)) for i, case in enumerate(cases)]
 outputs = [output for model in models for output in model.outputs]
 model = keras.Model([m.input for m in models], outputs)
@@ -329,7 +333,9 @@ class Kill(keras.callbacks.Callback):
         if kill and (self.epoch, batch) == (2, 1):
             os.kill(os.getpid(), signal.SIGKILL)
 
-model.compile(optimizer="adam", loss=["mse"] * len(outputs), jit_compile=False)
+model.compile(
+    optimizer="adam", loss=["mse"] * len(outputs), jit_compile=keras.backend.backend() == "jax"
+)
 model.fit(
     x, y, epochs=4, batch_size=4, shuffle=False, verbose=0,
     callbacks=[keras.callbacks.BackupAndRestore(folder), Kill()],

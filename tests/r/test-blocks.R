@@ -1,9 +1,5 @@
 # Named blocks, and blocks of the user's own.
 
-loss_of <- function(layer) {
-  sum(vapply(layer$losses, function(loss) as.numeric(loss$numpy()), numeric(1)))
-}
-
 saved_and_loaded <- function(layer) {
   model <- new_model()
   model$add(layer)
@@ -52,8 +48,7 @@ test_that("every named prior and divergence of R can be saved", {
 
 test_that("an R function trains as a prior; saving is refused by the argument's name", {
   narrow <- function(dtype, shape, name, trainable, add_variable_fn) {
-    tfd <- reticulate::import("tensorflow_probability")$distributions
-    tfd$Independent(tfd$Normal(keras$ops$zeros(shape), 0.5), length(shape))
+    library_normal(keras$ops$zeros(shape), 0.5)
   }
   layer <- built(kernel_prior_fn = narrow)
   expect_equal(loss_of(layer), loss_of(built(kernel_prior_fn = prior_normal(scale = 0.5))))

@@ -1,11 +1,7 @@
 # Names, config objects and functions as `*_fn` arguments.
 
-loss_of <- function(layer) {
-  sum(vapply(layer$losses, function(loss) as.numeric(loss$numpy()), numeric(1)))
-}
-
 outputs_of <- function(layer) {
-  layer(matrix(c(1, -1, 2), 1))$numpy()
+  array_of(layer(matrix(c(1, -1, 2), 1)))
 }
 
 # The functions of tfprobability's page, as its users write them.
@@ -24,6 +20,7 @@ test_that("functions with the signatures of the R reference page work", {
 })
 
 test_that("TensorFlow Probability's own functions work, called from R", {
+  only_tensorflow("TensorFlow Probability's layers run on TensorFlow alone")
   util <- reticulate::import("tensorflow_probability")$layers
   given <- built(
     kernel_posterior_fn = util$default_mean_field_normal_fn(),
@@ -35,26 +32,24 @@ test_that("TensorFlow Probability's own functions work, called from R", {
 })
 
 test_that("an R function is a posterior, with variables that train", {
-  tfd <- reticulate::import("tensorflow_probability")$distributions
   posterior <- function(dtype, shape, name, trainable, add_variable_fn) {
     loc <- add_variable_fn(
       name = paste0(name, "_mine"), shape = shape, dtype = dtype, trainable = trainable,
       initializer = keras$initializers$Ones()
     )
-    tfd$Independent(tfd$Normal(loc, 0.5), length(shape))
+    library_normal(loc, 0.5)
   }
   layer <- built(kernel_posterior_fn = posterior, bias_posterior_fn = NULL)
   expect_length(layer$trainable_weights, 1)
   expect_identical(layer$get_weights(), list(matrix(1, 3, 2)))
-  expect_equal(tfd_stddev(layer$kernel_posterior)$numpy(), matrix(0.5, 3, 2))
+  expect_equal(array_of(tfd_stddev(layer$kernel_posterior)), matrix(0.5, 3, 2))
   # KL(N(1, 1/2) || N(0, 1)) of each of the 6 weights
   expect_equal(loss_of(layer), 6 * (log(2) + (0.25 + 1 - 1) / 2), tolerance = 1e-6)
 })
 
 test_that("an R function is a prior without a closed form, and the estimate is unbiased", {
-  tfd <- reticulate::import("tensorflow_probability")$distributions
   layer <- built(kernel_prior_fn = function(dtype, shape, name, trainable, add_variable_fn) {
-    tfd$Independent(tfd$Laplace(keras$ops$zeros(shape), 1), length(shape))
+    library_laplace(keras$ops$zeros(shape), 1)
   })
   layer(matrix(1, 1, 3))
   weights <- layer$get_weights()

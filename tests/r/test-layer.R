@@ -29,9 +29,9 @@ test_that("on tensors and matrices the layer is called", {
   expect_s3_class(output, "keras.src.backend.common.keras_tensor.KerasTensor")
   expect_identical(output$shape, list(NULL, 2L))
   output <- matrix(1, 4, 3) %>% layer_dense_flipout(units = 2)
-  expect_identical(dim(output$numpy()), c(4L, 2L))
+  expect_identical(dim(array_of(output)), c(4L, 2L))
   output <- keras$ops$ones(c(2L, 5L, 3L)) %>% layer_dense_flipout(units = 2)
-  expect_identical(dim(output$numpy()), c(2L, 5L, 2L))
+  expect_identical(dim(array_of(output)), c(2L, 5L, 2L))
 })
 
 test_that("outputs have the mean and the variance of the design", {
@@ -42,8 +42,8 @@ test_that("outputs have the mean and the variance of the design", {
   untransformed <- matrix(c(-1, 0, 1, -2, 0.5, -0.5), 3)
   bias <- array(c(0.7, -0.3))
   layer$set_weights(list(loc, untransformed, bias))
-  n <- 1500
-  draws <- t(replicate(n, as.vector(layer(x)$numpy())))
+  n <- 500
+  draws <- t(replicate(n, numbers(layer(x))))
   variance <- as.vector(x^2 %*% scale_of(untransformed)^2)
   # A mean of n draws has the standard error sqrt(variance / n). Given the draw of the kernel the
   # output is a sum of 3 products with random signs, whose sum has the kurtosis of a normal: the
@@ -58,8 +58,8 @@ test_that("rows of a batch are uncorrelated over calls", {
   layer <- layer_dense_flipout(units = 1, seed = 2, bias_posterior_fn = NULL)
   x <- matrix(1, 2, 3)
   layer(x)
-  n <- 1000
-  draws <- t(replicate(n, as.vector(layer(x)$numpy())))
+  n <- 500
+  draws <- t(replicate(n, numbers(layer(x))))
   # The correlation of n pairs of uncorrelated draws has the standard error 1 / sqrt(n).
   expect_lt(abs(stats::cor(draws)[1, 2]), 5 / sqrt(n))
 })
@@ -73,7 +73,7 @@ test_that("the divergence is the closed form, once, times kl_weight", {
   divergence <- sum(log(1 / scale) + (scale^2 + weights[[1]]^2 - 1) / 2)
   layer(matrix(1, 1, 3))
   expect_length(layer$losses, 1)
-  expect_equal(as.numeric(layer$losses[[1]]$numpy()), 0.25 * divergence, tolerance = 1e-6)
+  expect_equal(numbers(layer$losses[[1]]), 0.25 * divergence, tolerance = 1e-6)
   expect_length(built(kernel_prior_fn = NULL)$losses, 0)
   expect_length(built(kernel_divergence_fn = NULL)$losses, 0)
   expect_length(built(bias_prior_fn = "standard_normal")$losses, 2)
@@ -83,7 +83,7 @@ test_that("a seed governs every draw; without one, layers differ", {
   x <- matrix(1, 4, 3)
   draw <- function(...) {
     layer <- layer_dense_flipout(units = 2, bias_posterior_fn = "mean_field_normal", ...)
-    list(layer(x)$numpy(), layer(x)$numpy(), layer$get_weights())
+    list(array_of(layer(x)), array_of(layer(x)), layer$get_weights())
   }
   expect_identical(draw(seed = 7), draw(seed = 7))
   one <- draw(seed = 7)
@@ -109,7 +109,7 @@ test_that("a model trains, and its loss is that of the data plus the divergence"
   history <- model$fit(x, y, epochs = 60L, batch_size = 50L, verbose = 0L)
   loss <- unlist(history$history$loss)
   expect_lt(mean(utils::tail(loss, 5)), loss[1] / 2)
-  divergence <- function() sum(vapply(model$losses, function(l) as.numeric(l$numpy()), 0))
+  divergence <- function() loss_of(model)
   logs <- model$evaluate(x, y, batch_size = 100L, verbose = 0L, return_dict = TRUE)
   expect_equal(logs$loss, logs$mse + divergence(), tolerance = 1e-5)
 })

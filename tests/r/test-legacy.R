@@ -1,8 +1,12 @@
 # Objects of Keras 2, made by reticulate: the same functions make layers of tfp.layers.
 
-tf_keras <- reticulate::import("tf_keras")
+keras_2 <- function() {
+  only_tensorflow("Keras 2 runs on TensorFlow alone")
+  reticulate::import("tf_keras")
+}
 
 legacy_model <- function() {
+  tf_keras <- keras_2()
   tf_keras$Sequential(list(tf_keras$Input(shape = list(3L))))
 }
 
@@ -19,13 +23,13 @@ test_that("a model of Keras 2 gets the layers, is returned invisibly, and trains
   expect_s3_class(model$layers[[1]], "tf_keras.src.engine.base_layer.Layer")
   x <- matrix(sin(1:96), 32, 3)
   y <- matrix(x[, 1] - x[, 2], 32, 1)
-  model$compile(optimizer = tf_keras$optimizers$legacy$Adam(0.05), loss = "mse")
+  model$compile(optimizer = keras_2()$optimizers$legacy$Adam(0.05), loss = "mse")
   losses <- model$fit(x, y, epochs = 30L, verbose = 0L)$history$loss
   expect_lt(losses[[30]], losses[[1]] / 2)
 })
 
 test_that("a symbolic tensor of Keras 2 is passed on", {
-  output <- tf_keras$Input(shape = list(3L)) %>% layer_dense_reparameterization(units = 2)
+  output <- keras_2()$Input(shape = list(3L)) %>% layer_dense_reparameterization(units = 2)
   expect_s3_class(output, "tf_keras.src.engine.keras_tensor.KerasTensor")
 })
 

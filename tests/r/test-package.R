@@ -53,6 +53,21 @@ test_that("the versions of the package and of the core are one", {
   expect_identical(core_version, layerapi:::core_version)
 })
 
+test_that("Keras's backend is what KERAS_BACKEND says before Python starts", {
+  modules <- c(tensorflow = "tensorflow", jax = "jax", torch = "torch")
+  for (other in setdiff(names(modules), c("tensorflow", backend))) {
+    skip_if_not(reticulate::py_module_available(modules[[other]]), paste(other, "is installed"))
+    output <- in_new_session(c(
+      sprintf("Sys.setenv(KERAS_BACKEND = '%s')", other),
+      "library(layerapi)",
+      "print(layer_dense_flipout(matrix(1, 1, 3), units = 2))",
+      "cat(reticulate::import('keras')$backend$backend())",
+      "cat('', 'tensorflow' %in% names(reticulate::import('sys')$modules))"
+    ))
+    expect_match(output, paste(other, "FALSE$"))
+  }
+})
+
 topics <- setdiff(getNamespaceExports("layerapi"), "%>%")
 
 for (topic in topics) {

@@ -37,5 +37,16 @@ test_that("a summary shows the posterior", {
     "",
     "Sum of the losses (divergences times kl_weight): 7.8042"
   ))
-  expect_equal(summary(layer)$loss, as.numeric(layer$losses[[1]]$numpy()))
+  expect_equal(summary(layer)$loss, numbers(layer$losses[[1]]))
+})
+
+test_that("a summary shows a layer of 16 bits", {
+  for (dtype in c("float16", "bfloat16", "mixed_bfloat16")) {
+    layer <- layer_dense_flipout(units = 2, dtype = dtype)
+    layer(matrix(1, 1, 3))
+    weights <- summary(layer)$weights
+    expect_identical(weights$shape, c("3 x 2", "2"))
+    expect_true(all(is.finite(as.matrix(weights[, -1]))))
+    expect_true(is.finite(summary(layer)$loss))
+  }
 })
