@@ -19,7 +19,7 @@ def deviation(untransformed_scale, eps, key):
 
 
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
-    """Return KL(q || p) of normals, see `distributions.kl_divergence`; p's parameters are numbers."""
+    """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""
     r, d = (eps + _softplus(untransformed_scale)) / p_scale, (loc - p_loc) / p_scale
     return jnp.sum(0.5 * (r * r + d * d - 1.0) - jnp.log(r))
 

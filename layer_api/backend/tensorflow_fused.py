@@ -69,7 +69,7 @@ def _deviation(shape, untransformed_scale, eps, key):
 
 
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
-    """Return KL(q || p) of normals, see `distributions.kl_divergence`; p's parameters are numbers."""
+    """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""
     p_loc, p_scale = tf.constant(p_loc, loc.dtype), tf.constant(p_scale, loc.dtype)
 
     @tf.custom_gradient

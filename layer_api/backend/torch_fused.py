@@ -33,7 +33,7 @@ class _Deviation(torch.autograd.Function):
 
 
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
-    """Return KL(q || p) of normals, see `distributions.kl_divergence`; p's parameters are numbers."""
+    """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""
     return _Divergence.apply(loc, untransformed_scale, eps, p_loc, p_scale)
 
 
