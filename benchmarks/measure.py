@@ -1,0 +1,150 @@
+"""Measure all contenders of one framework, Keras's backend, side by side in this process.
+
+    KERAS_BACKEND=jax python benchmarks/measure.py [--quick] [--only table] [--seconds 10]
+
+Prints one line of JSON for each contender and kind of work, with the seconds of a step in every
+round; `bench.py` runs this for every framework and makes tables and plots of the lines.
+
+The contenders take turns, round after round, so that a machine that slows down for a while slows
+them all. Compilation and first calls happen before the first round.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import time
+
+import keras
+import numpy as np
+from contenders import BACKEND, CLASSES, Net, of_this_framework
+
+PACKAGES = ["layer-api", "keras", "tensorflow", "tf_keras", "tensorflow-probability", "jax"]
+PACKAGES += ["torch", "keras-proba", "bayesian-torch", "numpy"]
+
+MLP = Net(shape=(784,), units=(512, 512))
+CONV_NET = Net(shape=(28, 28, 1), units=(), filters=(16, 32))
+
+TURN = 0.2  # seconds of steps that a contender gets in a round
+MOST_STEPS = 100
+MOST_ROWS = 60_000
+FEWEST_ROUNDS = 3
+# A contender that has had this many times its share of seconds takes part in no further round.
+MOST_SHARES = 2
+
+
+def report(**line):
+    print(json.dumps(line), flush=True)
+
+
+def compare(contenders, seconds, work, net, batch, sweep="table", at=None, train=True, jit=False):
+    """Measure the contenders at one kind of work for about `seconds`, and report them."""
+    at = batch if at is None else at
+    compiled = "jit_compile" if jit else "default"
+    place = "" if sweep == "table" else f", {sweep} {at}"
+    report(progress=f"{BACKEND}, {compiled}: {work}, batch {batch}{place}")
+    generator = np.random.default_rng(0)
+    rows = batch * max(2, min(MOST_STEPS, MOST_ROWS // batch))
+    x = generator.standard_normal((rows, *net.shape), "float32")
+    y = generator.integers(0, CLASSES, rows).astype("int32") if train else None
+
+    turns = [Turn(one, one.build(net, jit), x, y, batch) for one in contenders]
+    share = seconds / len(turns)
+    started, rounds = time.perf_counter(), 0
+    while rounds < FEWEST_ROUNDS or time.perf_counter() - started < seconds:
+        # There and back, so that none is always the one behind the slowest.
+        for turn in turns if rounds % 2 else reversed(turns):
+            if rounds == 0 or turn.spent < MOST_SHARES * share:
+                turn.take()
+        rounds += 1
+    for turn in turns:
+        report(
+            framework=BACKEND,
+            compile=compiled,
+            work=work,
+            sweep=sweep,
+            at=at,
+            batch=batch,
+            contender=turn.contender.name,
+            role=turn.contender.role,
+            floor=turn.contender.floor,
+            seconds=turn.measured,
+        )
+    keras.backend.clear_session()
+
+
+class Turn:
+    """A contender at one kind of work: warmed up, ready to be measured a round at a time."""
+
+    def __init__(self, contender, model, x, y, batch):
+        self.contender, self.model, self.x, self.y, self.batch = contender, model, x, y, batch
+        self.spent, self.measured = 0.0, []
+        self._step(2)
+        self.steps = int(np.clip(TURN / self._step(3), 2, len(x) // batch))
+
+    def take(self):
+        started = time.perf_counter()
+        self.measured.append(self._step(self.steps))
+        self.spent += time.perf_counter() - started
+
+    def _step(self, steps):
+        n = steps * self.batch
+        y = None if self.y is None else self.y[:n]
+        return self.model.seconds_per_step(self.x[:n], y, self.batch)
+
+
+def table(contenders, seconds, quick):
+    for jit in (False, True) if BACKEND == "tensorflow" else (False,):
+        for batch in (128, 1024):
+            compare(contenders, seconds, "MLP, training", MLP, batch, jit=jit)
+        if not quick:
+            compare(contenders, seconds, "conv net, training", CONV_NET, 128, jit=jit)
+            compare(contenders, seconds, "MLP, prediction", MLP, 1024, train=False, jit=jit)
+
+
+def growth(contenders, seconds):
+    for width in (64, 256, 1024, 4096):
+        net = Net(shape=(width,), units=(width,))
+        compare(contenders, seconds, "one layer", net, 128, sweep="width", at=width)
+    for batch in (1, 16, 128, 1024, 4096):
+        net = Net(shape=(512,), units=(512,))
+        compare(contenders, seconds, "one layer", net, batch, sweep="batch", at=batch)
+    for depth in (1, 4, 16):
+        net = Net(shape=(64,), units=(64,) * depth)
+        compare(contenders, seconds, "layers of 64 units", net, 32, sweep="depth", at=depth)
+
+
+def versions():
+    found = {"Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only the MLP's training")
+    parser.add_argument("--only", choices=["table", "growth"], help="a part of the whole")
+    parser.add_argument("--contenders", help="those whose name contains one of a,b,c")
+    parser.add_argument("--seconds", type=float, help="of rounds for each comparison")
+    options = parser.parse_args()
+
+    contenders, left_out = of_this_framework()
+    report(versions=versions(), cores=os.cpu_count())
+    for name, reason in left_out.items():
+        report(left_out=f"{BACKEND}: {name}: {reason}")
+    if options.contenders:
+        parts = options.contenders.split(",")
+        contenders = [one for one in contenders if any(part in one.name for part in parts)]
+    if options.only != "growth":
+        table(contenders, options.seconds or (3 if options.quick else 6), options.quick)
+    if options.only != "table" and not options.quick:
+        growth(contenders, options.seconds or 3)
+
+
+if __name__ == "__main__":
+    main()
