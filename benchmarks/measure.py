@@ -1,12 +1,15 @@
 """Measure all contenders of one framework, Keras's backend, side by side in this process.
 
-    KERAS_BACKEND=jax python benchmarks/measure.py [--quick] [--only table] [--seconds 10]
+```
+KERAS_BACKEND=jax python benchmarks/measure.py [--quick] [--only table] [--seconds 10]
+```
 
 Prints one line of JSON for each contender and kind of work, with the seconds of a step in every
 round; `bench.py` runs this for every framework and makes tables and plots of the lines.
 
 The contenders take turns, round after round, so that a machine that slows down for a while slows
-them all. Compilation and first calls happen before the first round.
+them all. Compilation and first calls happen before the first round. Once the time is up that the
+program has in all, which matters on a busy machine, what is left is left out, and that is reported.
 """
 
 import argparse
@@ -26,6 +29,7 @@ PACKAGES += ["torch", "keras-proba", "bayesian-torch", "numpy"]
 MLP = Net(shape=(784,), units=(512, 512))
 CONV_NET = Net(shape=(28, 28, 1), units=(), filters=(16, 32))
 
+STARTED = time.perf_counter()
 TURN = 0.2  # seconds of steps that a contender gets in a round
 MOST_STEPS = 100
 MOST_ROWS = 60_000
@@ -38,12 +42,17 @@ def report(**line):
     print(json.dumps(line), flush=True)
 
 
-def compare(contenders, seconds, work, net, batch, sweep="table", at=None, train=True, jit=False):
-    """Measure the contenders at one kind of work for about `seconds`, and report them."""
+def compare(options, work, net, batch, sweep="table", at=None, train=True, jit=False):
+    """Measure the contenders at one kind of work, and report them."""
+    contenders, seconds = options.contenders, options.seconds
     at = batch if at is None else at
     compiled = "jit_compile" if jit else "default"
     place = "" if sweep == "table" else f", {sweep} {at}"
-    report(progress=f"{BACKEND}, {compiled}: {work}, batch {batch}{place}")
+    described = f"{BACKEND}, {compiled}: {work}, batch {batch}{place}"
+    if time.perf_counter() - STARTED > options.minutes * 60:
+        report(left_out=f"{described}: the time is up")
+        return
+    report(progress=described)
     generator = np.random.default_rng(0)
     rows = batch * max(2, min(MOST_STEPS, MOST_ROWS // batch))
     x = generator.standard_normal((rows, *net.shape), "float32")
@@ -80,8 +89,7 @@ class Turn:
     def __init__(self, contender, model, x, y, batch):
         self.contender, self.model, self.x, self.y, self.batch = contender, model, x, y, batch
         self.spent, self.measured = 0.0, []
-        self._step(2)
-        self.steps = int(np.clip(TURN / self._step(3), 2, len(x) // batch))
+        self.steps = int(np.clip(TURN / self._step(2), 2, len(x) // batch))
 
     def take(self):
         started = time.perf_counter()
@@ -94,25 +102,25 @@ class Turn:
         return self.model.seconds_per_step(self.x[:n], y, self.batch)
 
 
-def table(contenders, seconds, quick):
+def table(options):
     for jit in (False, True) if BACKEND == "tensorflow" else (False,):
         for batch in (128, 1024):
-            compare(contenders, seconds, "MLP, training", MLP, batch, jit=jit)
-        if not quick:
-            compare(contenders, seconds, "conv net, training", CONV_NET, 128, jit=jit)
-            compare(contenders, seconds, "MLP, prediction", MLP, 1024, train=False, jit=jit)
+            compare(options, "MLP, training", MLP, batch, jit=jit)
+        if not options.quick:
+            compare(options, "conv net, training", CONV_NET, 128, jit=jit)
+            compare(options, "MLP, prediction", MLP, 1024, train=False, jit=jit)
 
 
-def growth(contenders, seconds):
-    for width in (64, 256, 1024, 4096):
-        net = Net(shape=(width,), units=(width,))
-        compare(contenders, seconds, "one layer", net, 128, sweep="width", at=width)
-    for batch in (1, 16, 128, 1024, 4096):
-        net = Net(shape=(512,), units=(512,))
-        compare(contenders, seconds, "one layer", net, batch, sweep="batch", at=batch)
+def growth(options):
     for depth in (1, 4, 16):
         net = Net(shape=(64,), units=(64,) * depth)
-        compare(contenders, seconds, "layers of 64 units", net, 32, sweep="depth", at=depth)
+        compare(options, "layers of 64 units", net, 32, sweep="depth", at=depth)
+    for batch in (1, 16, 128, 1024, 4096):
+        net = Net(shape=(512,), units=(512,))
+        compare(options, "one layer", net, batch, sweep="batch", at=batch)
+    for width in (64, 256, 1024, 4096):
+        net = Net(shape=(width,), units=(width,))
+        compare(options, "one layer", net, 128, sweep="width", at=width)
 
 
 def versions():
@@ -131,19 +139,21 @@ def main():
     parser.add_argument("--only", choices=["table", "growth"], help="a part of the whole")
     parser.add_argument("--contenders", help="those whose name contains one of a,b,c")
     parser.add_argument("--seconds", type=float, help="of rounds for each comparison")
+    parser.add_argument("--minutes", type=float, default=60, help="in all; default: 60")
     options = parser.parse_args()
 
     contenders, left_out = of_this_framework()
     report(versions=versions(), cores=os.cpu_count())
     for name, reason in left_out.items():
         report(left_out=f"{BACKEND}: {name}: {reason}")
-    if options.contenders:
-        parts = options.contenders.split(",")
-        contenders = [one for one in contenders if any(part in one.name for part in parts)]
+    parts = (options.contenders or "").split(",")
+    options.contenders = [one for one in contenders if any(part in one.name for part in parts)]
     if options.only != "growth":
-        table(contenders, options.seconds or (3 if options.quick else 6), options.quick)
+        options.seconds = options.seconds or (1.5 if options.quick else 6)
+        table(options)
     if options.only != "table" and not options.quick:
-        growth(contenders, options.seconds or 3)
+        options.seconds = 3
+        growth(options)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""Run the benchmark: all frameworks, one process each; tables and plots into build/bench.
+
+```
+make bench
+make bench QUICK=1 QUIET=1
+```
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import report
+
+HERE = pathlib.Path(__file__).resolve().parent
+FOLDER = HERE.parent / "build" / "bench"
+# What the frameworks print, warnings of peers among it; shown only if a process fails.
+LOG = FOLDER / "log.txt"
+
+
+# Threads of torch wait for each other without keeping the cores busy: else, where another program
+# takes a core, a step takes ten to a hundred times as long, whoever's it is.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+# So that all together takes less than two minutes if quick, and less than ten if not, on a busy
+# machine as well: the minutes of each framework.
+QUICK_MINUTES = {"tensorflow": 0.75, "jax": 0.25, "torch": 0.25}
+MINUTES = {"tensorflow": 3.2, "jax": 1.5, "torch": 1.5}
+
+
+class Bench:
+    """Starts the measuring programs, shows their progress and keeps their lines."""
+
+    def __init__(self, quiet):
+        self.quiet, self.started = quiet, time.monotonic()
+
+    def say(self, text):
+        if not self.quiet:
+            print(f"[{time.monotonic() - self.started:4.0f} s] {text}", flush=True)
+
+    def run(self, framework, program, *arguments):
+        """Return the lines that a program measured with this framework; say what it is at."""
+        environment = {**os.environ, **ENVIRONMENT, "KERAS_BACKEND": framework}
+        command = [sys.executable, str(HERE / program), *arguments]
+        lines = []
+        with LOG.open("a", encoding="utf-8") as log:
+            log.write(f"\n== {framework}: {' '.join(command)}\n")
+            log.flush()
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+            for output in process.stdout:
+                if not output.startswith("{"):
+                    continue
+                line = json.loads(output)
+                for said in ("progress", "left_out"):
+                    if said in line:
+                        self.say(f"{said.replace('_', ' ')}: {line[said]}")
+                lines.append(line)
+        if process.wait():
+            sys.exit(f"{program} failed under {framework}; what it printed is in {LOG}")
+        return lines
+
+    def memory(self, rows):
+        """Return a line of memory for each contender; a process each, two at a time."""
+        table = [row for row in rows if row["sweep"] == "table"]
+        jobs = dict.fromkeys((r["framework"], r["contender"], r["compile"]) for r in table)
+        self.say(f"progress: memory of a step, in {len(jobs)} processes")
+
+        def measure(job):
+            framework, contender, compiled = job
+            options = ["--jit"] if compiled == "jit_compile" else []
+            return self.run(framework, "memory.py", contender, *options)
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            return [line for lines in pool.map(measure, jobs) for line in lines]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only the MLP's training")
+    parser.add_argument("--quiet", action="store_true", help="print the tables alone")
+    parser.add_argument("--frameworks", default="tensorflow,jax,torch")
+    options = parser.parse_args()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    LOG.write_text("")
+
+    bench = Bench(options.quiet)
+    measured, versions = [], {}
+    for framework in options.frameworks.split(","):
+        minutes = (QUICK_MINUTES if options.quick else MINUTES)[framework]
+        chosen = ["--quick"] if options.quick else []
+        lines = bench.run(framework, "measure.py", "--minutes", str(minutes), *chosen)
+        measured += [line for line in lines if "seconds" in line]
+        for line in lines:
+            versions |= line.get("versions", {})
+    rows = report.summarize(measured)
+    of_memory = [] if options.quick else report.memory(bench.memory(rows))
+    of_depth = report.overheads(rows)
+
+    for old in [*FOLDER.glob("*.csv"), *FOLDER.glob("*.png")]:
+        old.unlink()
+    report.write_csv(FOLDER / "steps.csv", rows)
+    report.write_csv(FOLDER / "memory.csv", of_memory)
+    report.write_csv(FOLDER / "overheads.csv", of_depth)
+    about = [{"name": name, "version": version} for name, version in versions.items()]
+    report.write_csv(FOLDER / "versions.csv", about)
+    report.plot_table(FOLDER / "steps.png", rows)
+    if not options.quick:
+        report.plot_growth(FOLDER / "growth.png", rows)
+
+    print("\nMilliseconds for a step (as a multiple of the ordinary layer's of the same library)\n")
+    print(report.text(rows))
+    if of_memory:
+        print("\n" + report.text_of_memory(of_memory))
+        print("\n" + report.text_of_overheads(of_depth))
+    print("\nCompared: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
+    print(f"{os.cpu_count()} cores, {time.monotonic() - bench.started:.0f} s. ", end="")
+    print(f"CSV files and plots are in {os.path.relpath(FOLDER)}.")
+
+
+if __name__ == "__main__":
+    main()
