@@ -28,7 +28,7 @@ LOG = FOLDER / "log.txt"
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 # So that all together takes less than two minutes if quick, and less than ten if not, on a busy
 # machine as well: the minutes of each framework.
-QUICK_MINUTES = {"tensorflow": 0.75, "jax": 0.25, "torch": 0.25}
+QUICK_MINUTES = {"tensorflow": 0.7, "jax": 0.25, "torch": 0.25}
 MINUTES = {"tensorflow": 3.2, "jax": 1.5, "torch": 1.5}
 
 
@@ -98,6 +98,8 @@ def main():
         measured += [line for line in lines if "seconds" in line]
         for line in lines:
             versions |= line.get("versions", {})
+    lines = bench.run("tensorflow", "from_r.py", *(["--quick"] if options.quick else []))
+    from_r = report.from_r([line for line in lines if "task" in line])
     rows = report.summarize(measured)
     of_memory = [] if options.quick else report.memory(bench.memory(rows))
     of_depth = report.overheads(rows)
@@ -107,6 +109,7 @@ def main():
     report.write_csv(FOLDER / "steps.csv", rows)
     report.write_csv(FOLDER / "memory.csv", of_memory)
     report.write_csv(FOLDER / "overheads.csv", of_depth)
+    report.write_csv(FOLDER / "from_r.csv", from_r)
     about = [{"name": name, "version": version} for name, version in versions.items()]
     report.write_csv(FOLDER / "versions.csv", about)
     report.plot_table(FOLDER / "steps.png", rows)
@@ -118,6 +121,7 @@ def main():
     if of_memory:
         print("\n" + report.text_of_memory(of_memory))
         print("\n" + report.text_of_overheads(of_depth))
+    print("\n" + report.text_from_r(from_r))
     print("\nCompared: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
     print(f"{os.cpu_count()} cores, {time.monotonic() - bench.started:.0f} s. ", end="")
     print(f"CSV files and plots are in {os.path.relpath(FOLDER)}.")

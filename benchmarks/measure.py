@@ -42,6 +42,10 @@ def report(**line):
     print(json.dumps(line), flush=True)
 
 
+def is_late(options):
+    return time.perf_counter() - STARTED > options.minutes * 60
+
+
 def compare(options, work, net, batch, sweep="table", at=None, train=True, jit=False):
     """Measure the contenders at one kind of work, and report them."""
     contenders, seconds = options.contenders, options.seconds
@@ -49,7 +53,7 @@ def compare(options, work, net, batch, sweep="table", at=None, train=True, jit=F
     compiled = "jit_compile" if jit else "default"
     place = "" if sweep == "table" else f", {sweep} {at}"
     described = f"{BACKEND}, {compiled}: {work}, batch {batch}{place}"
-    if time.perf_counter() - STARTED > options.minutes * 60:
+    if is_late(options):
         report(left_out=f"{described}: the time is up")
         return
     report(progress=described)
@@ -67,6 +71,8 @@ def compare(options, work, net, batch, sweep="table", at=None, train=True, jit=F
             if rounds == 0 or turn.spent < MOST_SHARES * share:
                 turn.take()
         rounds += 1
+        if is_late(options):
+            break
     for turn in turns:
         report(
             framework=BACKEND,

@@ -99,6 +99,30 @@ def memory(lines):
     return rows
 
 
+def from_r(lines):
+    """Return what every task takes from R and from Python, the medians of rounds, and the ratio.
+
+    The two are compared round by round, as in `summarize`.
+    """
+    return [
+        {
+            "task": line["task"],
+            "layers": line["layers"],
+            "epochs": line["epochs"],
+            "seconds_r": statistics.median(line["r"]),
+            "seconds_python": statistics.median(line["python"]),
+            "ratio": statistics.median(r / p for r, p in _pairs(line)),
+            "difference": statistics.median(r - p for r, p in _pairs(line)),
+            "rounds": len(line["r"]),
+        }
+        for line in lines
+    ]
+
+
+def _pairs(line):
+    return zip(line["r"], line["python"], strict=True)
+
+
 def text(rows):
     """Return the table as text: a block for each framework and way to compile."""
     blocks = []
@@ -140,6 +164,15 @@ def text_of_overheads(rows):
     for row in rows:
         place = f"{FRAMEWORKS[row['framework']]}: {row['contender']}"
         lines.append([place, f"{row['per_layer']:.2f}", f"{row['per_step']:.2f}"])
+    return _aligned(lines)
+
+
+def text_from_r(rows):
+    """Return the table of costs from R as text."""
+    lines = [["Called from R, seconds", "R", "Python", "R / Python", "ms more"]]
+    for row in rows:
+        times = [f"{row['seconds_r']:.3f}", f"{row['seconds_python']:.3f}", f"{row['ratio']:.3f}"]
+        lines.append([row["task"], *times, f"{1e3 * row['difference']:.1f}"])
     return _aligned(lines)
 
 

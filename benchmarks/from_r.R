@@ -1,0 +1,65 @@
+# R's half of from_r.py: does the tasks that it reads from standard input, one on a line, and answers
+# each with a line of JSON: the seconds it took.
+
+library(layerapi)
+keras <- reticulate::import("keras")
+numpy <- reticulate::import("numpy")
+
+sizes <- lapply(jsonlite::fromJSON(commandArgs(trailingOnly = TRUE)), as.integer)
+
+random <- numpy$random$default_rng(0L)
+x <- random$standard_normal(reticulate::tuple(sizes$rows, sizes$inputs))
+y <- random$integers(0L, 10L, sizes$rows)
+array <- reticulate::r_to_py(x)$astype("float32", order = "C")
+
+network <- function(model, layers) {
+  for (i in seq_len(layers - 1L)) {
+    model <- model %>%
+      layer_dense_flipout(units = sizes$units, activation = "relu", kl_weight = 1 / sizes$rows)
+  }
+  model %>% layer_dense_flipout(units = 10, kl_weight = 1 / sizes$rows)
+}
+
+compiled <- function(model) {
+  loss <- keras$losses$SparseCategoricalCrossentropy(from_logits = TRUE)
+  model$compile(optimizer = "adam", loss = loss)
+  model
+}
+
+empty <- function() keras$Sequential(list(keras$Input(list(sizes$inputs))))
+model <- compiled(network(empty(), 3L))
+has_keras3 <- requireNamespace("keras3", quietly = TRUE)
+if (has_keras3) {
+  model_of_keras3 <- compiled(
+    network(keras3::keras_model_sequential(input_shape = sizes$inputs), 3L)
+  )
+  fit <- utils::getFromNamespace("fit.keras.src.models.model.Model", "keras3")
+}
+
+tasks <- list(
+  "train" = function() {
+    model$fit(x, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
+  },
+  "train, array" = function() {
+    model$fit(array, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
+  },
+  "train, keras3" = function() {
+    fit(model_of_keras3, x, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
+  },
+  "build" = function() {
+    network(empty(), sizes$layers)
+  },
+  "predict" = function() {
+    model$predict(x, batch_size = sizes$batch, verbose = 0L)
+  }
+)
+
+answer <- function(...) cat(jsonlite::toJSON(list(...), auto_unbox = TRUE, digits = NA), "\n", sep = "")
+
+answer(tasks = setdiff(names(tasks), if (!has_keras3) "train, keras3"))
+input <- file("stdin", "r")
+while (length(task <- readLines(input, 1L))) {
+  started <- Sys.time()
+  tasks[[task]]()
+  answer(seconds = as.numeric(Sys.time() - started, units = "secs"))
+}

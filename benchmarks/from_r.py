@@ -1,0 +1,104 @@
+"""Measure what it costs to call from R: the same tasks in this process, and in one of R.
+
+```
+python benchmarks/from_r.py [--quick]
+```
+
+The two processes take turns; while one works the other waits. Both have their data as is usual in
+their language: Python an array of float32, R a matrix of doubles, or ("train, array") such an array
+of Python's.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import time
+
+import keras
+import numpy as np
+
+import layer_api
+
+SIZES = {"rows": 16_384, "inputs": 256, "units": 512, "layers": 12, "batch": 256, "epochs": 3}
+ROUNDS = {"build": 15, "predict": 7}
+ROUNDS_OF_TRAINING, QUICK_ROUNDS = 5, 1
+
+
+class R:
+    """A process of R that waits for tasks."""
+
+    def __init__(self):
+        script = pathlib.Path(__file__).with_suffix(".R")
+        self.process = subprocess.Popen(
+            ["Rscript", str(script), json.dumps(SIZES)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.tasks = self._answer()["tasks"]
+
+    def seconds(self, task):
+        print(task, file=self.process.stdin, flush=True)
+        return self._answer()["seconds"]
+
+    def _answer(self):
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise RuntimeError("R's half, from_r.R, ended before it answered.")
+
+
+class Python:
+    """The same tasks here."""
+
+    def __init__(self):
+        random = np.random.default_rng(0)
+        self.x = random.standard_normal((SIZES["rows"], SIZES["inputs"])).astype("float32")
+        self.y = random.integers(0, 10, SIZES["rows"])
+        self.model = self._network(3)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.model.compile(optimizer="adam", loss=loss)
+        options = {"batch_size": SIZES["batch"], "verbose": 0}
+        self.tasks = {
+            "train": lambda: self.model.fit(self.x, self.y, epochs=SIZES["epochs"], **options),
+            "build": lambda: self._network(SIZES["layers"]),
+            "predict": lambda: self.model.predict(self.x, **options),
+        }
+
+    def seconds(self, task):
+        do = self.tasks[task.partition(",")[0]]
+        started = time.perf_counter()
+        do()
+        return time.perf_counter() - started
+
+    def _network(self, layers):
+        options = {"activation": "relu", "kl_weight": 1 / SIZES["rows"]}
+        hidden = [
+            layer_api.layer_dense_flipout(units=SIZES["units"], **options)
+            for _ in range(layers - 1)
+        ]
+        last = layer_api.layer_dense_flipout(units=10, kl_weight=1 / SIZES["rows"])
+        model = keras.Sequential([keras.Input((SIZES["inputs"],))])
+        return layer_api.pipe(model, *hidden, last)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of training")
+    options = parser.parse_args()
+    r, python = R(), Python()
+    for task in r.tasks:
+        print(json.dumps({"progress": f"from R: {task}"}), flush=True)
+        for side in (r, python):
+            side.seconds(task)  # compiles
+        training = QUICK_ROUNDS if options.quick else ROUNDS_OF_TRAINING
+        rounds = ROUNDS.get(task, training)
+        seconds = [(r.seconds(task), python.seconds(task)) for _ in range(rounds)]
+        of_r, of_python = zip(*seconds, strict=True)
+        kept = {key: SIZES[key] for key in ("layers", "epochs")}
+        print(json.dumps({"task": task, **kept, "r": of_r, "python": of_python}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
