@@ -27,9 +27,9 @@ LOG = FOLDER / "log.txt"
 # takes a core, a step takes ten to a hundred times as long, whoever's it is.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 # So that all together takes less than two minutes if quick, and less than ten if not, on a busy
-# machine as well: the minutes of each framework.
-QUICK_MINUTES = {"tensorflow": 0.7, "jax": 0.25, "torch": 0.25}
-MINUTES = {"tensorflow": 3.2, "jax": 1.5, "torch": 1.5}
+# machine as well: the minutes of each program.
+QUICK_MINUTES = {"tensorflow": 0.7, "jax": 0.25, "torch": 0.25, "from R": 0.2}
+MINUTES = {"tensorflow": 3.2, "jax": 1.5, "torch": 1.5, "from R": 1.0}
 
 
 class Bench:
@@ -98,7 +98,8 @@ def main():
         measured += [line for line in lines if "seconds" in line]
         for line in lines:
             versions |= line.get("versions", {})
-    lines = bench.run("tensorflow", "from_r.py", *(["--quick"] if options.quick else []))
+    minutes = (QUICK_MINUTES if options.quick else MINUTES)["from R"]
+    lines = bench.run("tensorflow", "from_r.py", "--minutes", str(minutes))
     from_r = report.from_r([line for line in lines if "task" in line])
     rows = report.summarize(measured)
     of_memory = [] if options.quick else report.memory(bench.memory(rows))

@@ -1,5 +1,5 @@
-# R's half of from_r.py: does the tasks that it reads from standard input, one on a line, and answers
-# each with a line of JSON: the seconds it took.
+# R's half of from_r.py: does the tasks that it reads from standard input, one on a line, and
+# answers each with a line of JSON: the seconds and the seconds of processors that it took.
 
 library(layerapi)
 keras <- reticulate::import("keras")
@@ -28,12 +28,11 @@ compiled <- function(model) {
 
 empty <- function() keras$Sequential(list(keras$Input(list(sizes$inputs))))
 model <- compiled(network(empty(), 3L))
-has_keras3 <- requireNamespace("keras3", quietly = TRUE)
+has_keras3 <- nzchar(system.file(package = "keras3"))
 if (has_keras3) {
-  model_of_keras3 <- compiled(
-    network(keras3::keras_model_sequential(input_shape = sizes$inputs), 3L)
-  )
-  fit <- utils::getFromNamespace("fit.keras.src.models.model.Model", "keras3")
+  begin <- getExportedValue("keras3", "keras_model_sequential")
+  model_of_keras3 <- compiled(network(begin(input_shape = sizes$inputs), 3L))
+  fit <- getExportedValue("keras3", "fit")
 }
 
 tasks <- list(
@@ -54,12 +53,15 @@ tasks <- list(
   }
 )
 
-answer <- function(...) cat(jsonlite::toJSON(list(...), auto_unbox = TRUE, digits = NA), "\n", sep = "")
+answer <- function(...) {
+  cat(jsonlite::toJSON(list(...), auto_unbox = TRUE, digits = NA), "\n", sep = "")
+}
 
-answer(tasks = setdiff(names(tasks), if (!has_keras3) "train, keras3"))
+answer(tasks = I(setdiff(names(tasks), if (!has_keras3) "train, keras3")))
 input <- file("stdin", "r")
 while (length(task <- readLines(input, 1L))) {
-  started <- Sys.time()
+  started <- proc.time()
   tasks[[task]]()
-  answer(seconds = as.numeric(Sys.time() - started, units = "secs"))
+  took <- proc.time() - started
+  answer(seconds = took[["elapsed"]], cpu = took[["user.self"]] + took[["sys.self"]])
 }

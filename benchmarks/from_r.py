@@ -1,7 +1,7 @@
 """Measure what it costs to call from R: the same tasks in this process, and in one of R.
 
 ```
-python benchmarks/from_r.py [--quick]
+python benchmarks/from_r.py [--minutes 2]
 ```
 
 The two processes take turns; while one works the other waits. Both have their data as is usual in
@@ -21,8 +21,7 @@ import numpy as np
 import layer_api
 
 SIZES = {"rows": 16_384, "inputs": 256, "units": 512, "layers": 12, "batch": 256, "epochs": 3}
-ROUNDS = {"build": 15, "predict": 7}
-ROUNDS_OF_TRAINING, QUICK_ROUNDS = 5, 1
+MOST_ROUNDS = 25
 
 
 class R:
@@ -38,9 +37,11 @@ class R:
         )
         self.tasks = self._answer()["tasks"]
 
-    def seconds(self, task):
+    def take(self, task):
+        """Return the seconds that the task took, and the seconds of processors."""
         print(task, file=self.process.stdin, flush=True)
-        return self._answer()["seconds"]
+        answer = self._answer()
+        return answer["seconds"], answer["cpu"]
 
     def _answer(self):
         for line in self.process.stdout:
@@ -66,11 +67,11 @@ class Python:
             "predict": lambda: self.model.predict(self.x, **options),
         }
 
-    def seconds(self, task):
+    def take(self, task):
         do = self.tasks[task.partition(",")[0]]
-        started = time.perf_counter()
+        started, started_cpu = time.perf_counter(), time.process_time()
         do()
-        return time.perf_counter() - started
+        return time.perf_counter() - started, time.process_time() - started_cpu
 
     def _network(self, layers):
         options = {"activation": "relu", "kl_weight": 1 / SIZES["rows"]}
@@ -85,19 +86,22 @@ class Python:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of training")
+    parser.add_argument("--minutes", type=float, default=2, help="for all tasks; default: 2")
     options = parser.parse_args()
     r, python = R(), Python()
-    for task in r.tasks:
+    started = time.perf_counter()
+    for done, task in enumerate(r.tasks):
         print(json.dumps({"progress": f"from R: {task}"}), flush=True)
         for side in (r, python):
-            side.seconds(task)  # compiles
-        training = QUICK_ROUNDS if options.quick else ROUNDS_OF_TRAINING
-        rounds = ROUNDS.get(task, training)
-        seconds = [(r.seconds(task), python.seconds(task)) for _ in range(rounds)]
-        of_r, of_python = zip(*seconds, strict=True)
-        kept = {key: SIZES[key] for key in ("layers", "epochs")}
-        print(json.dumps({"task": task, **kept, "r": of_r, "python": of_python}), flush=True)
+            side.take(task)  # compiles
+        until = started + options.minutes * 60 * (done + 1) / len(r.tasks)
+        rounds = []
+        while not rounds or (time.perf_counter() < until and len(rounds) < MOST_ROUNDS):
+            rounds.append((*r.take(task), *python.take(task)))
+        line = dict(
+            zip(("r", "r_cpu", "python", "python_cpu"), zip(*rounds, strict=True), strict=True)
+        )
+        print(json.dumps({"task": task, **SIZES, **line}), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ each other. So it need not be the ratio of the medians to the last digit.
 """
 
 import csv
+import operator
 import statistics
 
 FRAMEWORKS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
@@ -100,9 +101,10 @@ def memory(lines):
 
 
 def from_r(lines):
-    """Return what every task takes from R and from Python, the medians of rounds, and the ratio.
+    """Return what every task takes from R and from Python, and the ratio of the two.
 
-    The two are compared round by round, as in `summarize`.
+    They are compared round by round, as in `summarize`: by the clock, and by processors, which
+    counts no time in which another program had them.
     """
     return [
         {
@@ -111,16 +113,18 @@ def from_r(lines):
             "epochs": line["epochs"],
             "seconds_r": statistics.median(line["r"]),
             "seconds_python": statistics.median(line["python"]),
-            "ratio": statistics.median(r / p for r, p in _pairs(line)),
-            "difference": statistics.median(r - p for r, p in _pairs(line)),
+            "ratio": _between(operator.truediv, line["r"], line["python"]),
+            "cpu_ratio": _between(operator.truediv, line["r_cpu"], line["python_cpu"]),
+            "difference": _between(operator.sub, line["r"], line["python"]),
+            "cpu_difference": _between(operator.sub, line["r_cpu"], line["python_cpu"]),
             "rounds": len(line["r"]),
         }
         for line in lines
     ]
 
 
-def _pairs(line):
-    return zip(line["r"], line["python"], strict=True)
+def _between(operation, of_r, of_python):
+    return statistics.median(map(operation, of_r, of_python))
 
 
 def text(rows):
@@ -169,10 +173,11 @@ def text_of_overheads(rows):
 
 def text_from_r(rows):
     """Return the table of costs from R as text."""
-    lines = [["Called from R, seconds", "R", "Python", "R / Python", "ms more"]]
+    lines = [["Seconds", "from R", "from Python", "R / Python", "by processor time", "rounds"]]
     for row in rows:
-        times = [f"{row['seconds_r']:.3f}", f"{row['seconds_python']:.3f}", f"{row['ratio']:.3f}"]
-        lines.append([row["task"], *times, f"{1e3 * row['difference']:.1f}"])
+        times = [f"{row['seconds_r']:.3f}", f"{row['seconds_python']:.3f}"]
+        ratios = [f"{row['ratio']:.3f}", f"{row['cpu_ratio']:.3f}"]
+        lines.append([row["task"], *times, *ratios, str(row["rounds"])])
     return _aligned(lines)
 
 
