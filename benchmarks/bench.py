@@ -26,10 +26,13 @@ LOG = FOLDER / "log.txt"
 # Threads of torch wait for each other without keeping the cores busy: else, where another program
 # takes a core, a step takes ten to a hundred times as long, whoever's it is.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
-# So that all together takes less than two minutes if quick, and less than ten if not, on a busy
-# machine as well: the minutes of each program.
-QUICK_MINUTES = {"tensorflow": 0.7, "jax": 0.25, "torch": 0.25, "from R": 0.2}
-MINUTES = {"tensorflow": 3.2, "jax": 1.5, "torch": 1.5, "from R": 1.0}
+# The minutes of each program, so that all together takes less than two minutes if quick, and less
+# than ten if not, on a busy machine as well.
+MINUTES = {
+    "--quick": {"tensorflow": 0.6, "jax": 0.25, "torch": 0.25, "from R": 0.2},
+    "--table": {"tensorflow": 2.6, "jax": 0.9, "torch": 0.6, "from R": 0.8},
+    "--growth": {"tensorflow": 1.3, "jax": 0.9, "torch": 0.7},
+}
 
 
 class Bench:
@@ -65,10 +68,10 @@ class Bench:
             sys.exit(f"{program} failed under {framework}; what it printed is in {LOG}")
         return lines
 
-    def memory(self, rows):
+    def memory(self, lines):
         """Return a line of memory for each contender; a process each, two at a time."""
-        table = [row for row in rows if row["sweep"] == "table"]
-        jobs = dict.fromkeys((r["framework"], r["contender"], r["compile"]) for r in table)
+        table = [line for line in lines if line.get("sweep") == "table"]
+        jobs = dict.fromkeys((t["framework"], t["contender"], t["compile"]) for t in table)
         self.say(f"progress: memory of a step, in {len(jobs)} processes")
 
         def measure(job):
@@ -82,48 +85,25 @@ class Bench:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="only the MLP's training")
+    parser.add_argument("--quick", action="store_true", help="only the MLP's training, and from R")
     parser.add_argument("--quiet", action="store_true", help="print the tables alone")
     parser.add_argument("--frameworks", default="tensorflow,jax,torch")
     options = parser.parse_args()
+    frameworks = options.frameworks.split(",")
     FOLDER.mkdir(parents=True, exist_ok=True)
     LOG.write_text("")
 
     bench = Bench(options.quiet)
-    measured, versions = [], {}
-    for framework in options.frameworks.split(","):
-        minutes = (QUICK_MINUTES if options.quick else MINUTES)[framework]
-        chosen = ["--quick"] if options.quick else []
-        lines = bench.run(framework, "measure.py", "--minutes", str(minutes), *chosen)
-        measured += [line for line in lines if "seconds" in line]
-        for line in lines:
-            versions |= line.get("versions", {})
-    minutes = (QUICK_MINUTES if options.quick else MINUTES)["from R"]
-    lines = bench.run("tensorflow", "from_r.py", "--minutes", str(minutes))
-    from_r = report.from_r([line for line in lines if "task" in line])
-    rows = report.summarize(measured)
-    of_memory = [] if options.quick else report.memory(bench.memory(rows))
-    of_depth = report.overheads(rows)
-
-    for old in [*FOLDER.glob("*.csv"), *FOLDER.glob("*.png")]:
-        old.unlink()
-    report.write_csv(FOLDER / "steps.csv", rows)
-    report.write_csv(FOLDER / "memory.csv", of_memory)
-    report.write_csv(FOLDER / "overheads.csv", of_depth)
-    report.write_csv(FOLDER / "from_r.csv", from_r)
-    about = [{"name": name, "version": version} for name, version in versions.items()]
-    report.write_csv(FOLDER / "versions.csv", about)
-    report.plot_table(FOLDER / "steps.png", rows)
+    lines = []
+    for kind in ["--quick"] if options.quick else ["--table", "--growth"]:
+        for framework in frameworks:
+            minutes = str(MINUTES[kind][framework])
+            lines += bench.run(framework, "measure.py", kind, "--minutes", minutes)
     if not options.quick:
-        report.plot_growth(FOLDER / "growth.png", rows)
-
-    print("\nMilliseconds for a step (as a multiple of the ordinary layer's of the same library)\n")
-    print(report.text(rows))
-    if of_memory:
-        print("\n" + report.text_of_memory(of_memory))
-        print("\n" + report.text_of_overheads(of_depth))
-    print("\n" + report.text_from_r(from_r))
-    print("\nCompared: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
+        lines += bench.memory(lines)
+    minutes = str(MINUTES["--quick" if options.quick else "--table"]["from R"])
+    lines += bench.run("tensorflow", "from_r.py", "--minutes", minutes)
+    print("\n" + report.write(FOLDER, lines))
     print(f"{os.cpu_count()} cores, {time.monotonic() - bench.started:.0f} s. ", end="")
     print(f"CSV files and plots are in {os.path.relpath(FOLDER)}.")
 

@@ -5,6 +5,7 @@ each other. So it need not be the ratio of the medians to the last digit.
 """
 
 import csv
+import json
 import operator
 import statistics
 
@@ -24,6 +25,45 @@ SWEEPS = {
     "batch": "batch, one layer of 512",
     "depth": "layers of 64, batch 32",
 }
+
+
+def write(folder, lines):
+    """Write all that the lines of the measuring programs say into a folder; return it as text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in [*folder.glob("*.csv"), *folder.glob("*.png")]:
+        old.unlink()
+    raw = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "lines.jsonl").write_text(raw, encoding="utf-8")
+
+    steps = summarize([line for line in lines if "seconds" in line])
+    of_memory = memory([line for line in lines if "megabytes" in line])
+    of_r = from_r([line for line in lines if "task" in line])
+    of_depth = overheads(steps)
+    versions = {}
+    for line in lines:
+        versions |= line.get("versions", {})
+    files = {
+        "steps": steps,
+        "memory": of_memory,
+        "overheads": of_depth,
+        "from_r": of_r,
+        "left_out": [{"left_out": line["left_out"]} for line in lines if "left_out" in line],
+        "versions": [{"name": name, "version": version} for name, version in versions.items()],
+    }
+    for name, rows in files.items():
+        write_csv(folder / f"{name}.csv", rows)
+    if any(row["sweep"] == "table" for row in steps):
+        plot_table(folder / "steps.png", steps)
+    if any(row["sweep"] in SWEEPS for row in steps):
+        plot_growth(folder / "growth.png", steps)
+
+    title = "Milliseconds for a step (as a multiple of the ordinary layer's of the same library)"
+    compared = "Compared: " + ", ".join(f"{name} {version}" for name, version in versions.items())
+    parts = [title, text(steps)]
+    parts += [text_of_memory(of_memory)] if of_memory else []
+    parts += [text_of_overheads(of_depth)] if of_depth else []
+    parts += [text_from_r(of_r)] if of_r else []
+    return "\n\n".join([*parts, compared])
 
 
 def summarize(lines):
@@ -250,12 +290,13 @@ def plot_growth(path, rows):
     for line, of_framework in zip(axes, frameworks, strict=True):
         for axis, sweep in zip(line, SWEEPS, strict=True):
             of_sweep = [row for row in of_framework if row["sweep"] == sweep]
+            of_sweep.sort(key=lambda row: row["at"])
             for group in _groups(of_sweep, "contender"):
                 ours = group[0]["role"] == "ours"
                 axis.plot(
                     [row["at"] for row in group],
                     [row["milliseconds"] for row in group],
-                    "-" if group[0]["role"] != "floor" else "--",
+                    "--" if group[0]["role"] == "floor" else "-",
                     marker="o",
                     markersize=3.5,
                     linewidth=2 if ours else 1.2,

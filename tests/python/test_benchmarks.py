@@ -101,13 +101,21 @@ def test_the_table_shows_them():
 
 
 def test_the_files_are_written(tmp_path):
-    rows = report.summarize([*LINES, line("layer_api", "ours", "Keras Dense", [0.1], "depth", 4)])
-    report.write_csv(tmp_path / "steps.csv", rows)
+    deeper = line("layer_api", "ours", "Keras Dense", [0.1], "depth", 4)
+    said = [{"versions": {"keras": "3.0"}}, {"left_out": "torch: the time is up"}]
+    text = report.write(tmp_path, [*said, *LINES, deeper])
+    assert "keras 3.0" in text
     with (tmp_path / "steps.csv").open(encoding="utf-8") as file:
         read = list(csv.DictReader(file))
-    assert [row["contender"] for row in read] == [row["contender"] for row in rows]
+    assert [row["contender"] for row in read] == [row["contender"] for row in [*LINES, deeper]]
     assert float(read[1]["ratio"]) == pytest.approx(2)
-    report.plot_table(tmp_path / "steps.png", rows)
-    report.plot_growth(tmp_path / "growth.png", rows)
-    for plot in tmp_path.glob("*.png"):
-        assert plot.read_bytes().startswith(b"\x89PNG")
+    # What was not measured has no file.
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {
+        "growth.png",
+        "left_out.csv",
+        "lines.jsonl",
+        "steps.csv",
+        "steps.png",
+        "versions.csv",
+    }
