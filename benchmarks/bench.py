@@ -9,6 +9,7 @@ make bench QUICK=1 QUIET=1
 import argparse
 import concurrent.futures
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -26,12 +27,14 @@ LOG = FOLDER / "log.txt"
 # Threads of torch wait for each other without keeping the cores busy: else, where another program
 # takes a core, a step takes ten to a hundred times as long, whoever's it is.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
-# The minutes of each program, so that all together takes less than two minutes if quick, and less
-# than ten if not, on a busy machine as well.
-MINUTES = {
-    "--quick": {"tensorflow": 0.6, "jax": 0.25, "torch": 0.25, "from R": 0.2},
-    "--table": {"tensorflow": 2.6, "jax": 0.9, "torch": 0.6, "from R": 0.8},
-    "--growth": {"tensorflow": 1.3, "jax": 0.9, "torch": 0.7},
+# Minutes of each program, so that all together takes less than two if quick, and less than ten if
+# not, on a busy machine as well. No measurement of memory begins after nine.
+LIMITS = {
+    "--quick": {"tensorflow": 0.6, "jax": 0.25, "torch": 0.25},
+    "--table": {"tensorflow": 2.6, "jax": 0.9, "torch": 0.6},
+    "--growth": {"tensorflow": 1.2, "jax": 0.8, "torch": 0.7},
+    "from_r.py": {True: 0.2, False: 0.8},
+    "memory.py": 9,
 }
 
 
@@ -68,7 +71,7 @@ class Bench:
             sys.exit(f"{program} failed under {framework}; what it printed is in {LOG}")
         return lines
 
-    def memory(self, lines):
+    def memory(self, lines, until):
         """Return a line of memory for each contender; a process each, two at a time."""
         table = [line for line in lines if line.get("sweep") == "table"]
         jobs = dict.fromkeys((t["framework"], t["contender"], t["compile"]) for t in table)
@@ -76,6 +79,9 @@ class Bench:
 
         def measure(job):
             framework, contender, compiled = job
+            if time.monotonic() - self.started > until:
+                reason = f"{framework}, {compiled}: memory of {contender}: the time is up"
+                return [{"left_out": reason}]
             options = ["--jit"] if compiled == "jit_compile" else []
             return self.run(framework, "memory.py", contender, *options)
 
@@ -87,6 +93,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only the MLP's training, and from R")
     parser.add_argument("--quiet", action="store_true", help="print the tables alone")
+    parser.add_argument("--unlimited", action="store_true", help="however long it takes")
     parser.add_argument("--frameworks", default="tensorflow,jax,torch")
     options = parser.parse_args()
     frameworks = options.frameworks.split(",")
@@ -94,15 +101,17 @@ def main():
     LOG.write_text("")
 
     bench = Bench(options.quiet)
-    lines = []
+    jobs = []
     for kind in ["--quick"] if options.quick else ["--table", "--growth"]:
-        for framework in frameworks:
-            minutes = str(MINUTES[kind][framework])
-            lines += bench.run(framework, "measure.py", kind, "--minutes", minutes)
+        jobs += [(framework, "measure.py", kind) for framework in frameworks]
+    jobs.append(("tensorflow", "from_r.py"))
+    lines = []
+    for framework, program, *kind in jobs:
+        minutes = LIMITS[kind[0]][framework] if kind else LIMITS[program][options.quick]
+        minutes = 60 if options.unlimited else minutes
+        lines += bench.run(framework, program, *kind, "--minutes", str(minutes))
     if not options.quick:
-        lines += bench.memory(lines)
-    minutes = str(MINUTES["--quick" if options.quick else "--table"]["from R"])
-    lines += bench.run("tensorflow", "from_r.py", "--minutes", minutes)
+        lines += bench.memory(lines, math.inf if options.unlimited else 60 * LIMITS["memory.py"])
     print("\n" + report.write(FOLDER, lines))
     print(f"{os.cpu_count()} cores, {time.monotonic() - bench.started:.0f} s. ", end="")
     print(f"CSV files and plots are in {os.path.relpath(FOLDER)}.")

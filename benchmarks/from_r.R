@@ -1,5 +1,6 @@
 # R's half of from_r.py: does the tasks that it reads from standard input, one on a line, and
-# answers each with a line of JSON: the seconds and the seconds of processors that it took.
+# answers each with a line of JSON: the seconds and the seconds of processors that it took, and the
+# memory, as a multiple of what the result takes.
 
 library(layerapi)
 keras <- reticulate::import("keras")
@@ -26,6 +27,14 @@ compiled <- function(model) {
   model
 }
 
+# Predictions as they lie in Python, on their way into R.
+predictions <- reticulate::import("numpy", convert = FALSE)$ones(
+  reticulate::tuple(sizes$predictions, 1000L),
+  dtype = "float32"
+)
+copy_once <- utils::getFromNamespace("copy_once", "layerapi")
+numbers <- utils::getFromNamespace("core", "layerapi")()$r$Numbers(predictions)
+
 empty <- function() keras$Sequential(list(keras$Input(list(sizes$inputs))))
 model <- compiled(network(empty(), 3L))
 has_keras3 <- nzchar(system.file(package = "keras3"))
@@ -50,6 +59,12 @@ tasks <- list(
   },
   "predict" = function() {
     model$predict(x, batch_size = sizes$batch, verbose = 0L)
+  },
+  "copy, reticulate" = function() {
+    reticulate::py_to_r(predictions)
+  },
+  "copy, predict_array()" = function() {
+    copy_once(numbers)
   }
 )
 
@@ -57,11 +72,32 @@ answer <- function(...) {
   cat(jsonlite::toJSON(list(...), auto_unbox = TRUE, digits = NA), "\n", sep = "")
 }
 
+# Bytes of the process in memory: `VmRSS` now, `VmHWM` at most. NA where this is not Linux.
+resident <- function(field) {
+  status <- "/proc/self/status"
+  line <- if (file.exists(status)) grep(field, readLines(status), value = TRUE) else NA
+  1024 * as.numeric(gsub("[^0-9]", "", line))
+}
+
+forget_peak <- function() {
+  if (file.exists("/proc/self/clear_refs")) {
+    cat("5", file = "/proc/self/clear_refs")
+  }
+}
+
 answer(tasks = I(setdiff(names(tasks), if (!has_keras3) "train, keras3")))
 input <- file("stdin", "r")
 while (length(task <- readLines(input, 1L))) {
+  invisible(gc())
+  forget_peak()
+  before <- resident("VmRSS")
   started <- proc.time()
-  tasks[[task]]()
+  result <- tasks[[task]]()
   took <- proc.time() - started
-  answer(seconds = took[["elapsed"]], cpu = took[["user.self"]] + took[["sys.self"]])
+  answer(
+    seconds = took[["elapsed"]], cpu = took[["user.self"]] + took[["sys.self"]],
+    # How often the result was there at once.
+    copies = (resident("VmHWM") - before) / as.numeric(utils::object.size(result))
+  )
+  rm(result)
 }

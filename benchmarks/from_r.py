@@ -21,6 +21,7 @@ import numpy as np
 import layer_api
 
 SIZES = {"rows": 16_384, "inputs": 256, "units": 512, "layers": 12, "batch": 256, "epochs": 3}
+SIZES["predictions"] = 8_000  # rows of 1000
 MOST_ROUNDS = 25
 
 
@@ -38,10 +39,10 @@ class R:
         self.tasks = self._answer()["tasks"]
 
     def take(self, task):
-        """Return the seconds that the task took, and the seconds of processors."""
+        """Return the seconds that the task took, those of processors, and the copies in memory."""
         print(task, file=self.process.stdin, flush=True)
         answer = self._answer()
-        return answer["seconds"], answer["cpu"]
+        return answer["seconds"], answer["cpu"], answer["copies"]
 
     def _answer(self):
         for line in self.process.stdout:
@@ -57,6 +58,7 @@ class Python:
         random = np.random.default_rng(0)
         self.x = random.standard_normal((SIZES["rows"], SIZES["inputs"])).astype("float32")
         self.y = random.integers(0, 10, SIZES["rows"])
+        self.predictions = np.ones((SIZES["predictions"], 1000), "float32")
         self.model = self._network(3)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.model.compile(optimizer="adam", loss=loss)
@@ -65,6 +67,8 @@ class Python:
             "train": lambda: self.model.fit(self.x, self.y, epochs=SIZES["epochs"], **options),
             "build": lambda: self._network(SIZES["layers"]),
             "predict": lambda: self.model.predict(self.x, **options),
+            # What R's arrays are: doubles, column by column.
+            "copy": lambda: self.predictions.astype("float64", order="F"),
         }
 
     def take(self, task):
@@ -86,7 +90,7 @@ class Python:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=2, help="for all tasks; default: 2")
+    parser.add_argument("--minutes", type=float, default=2, help="at most; default: 2")
     options = parser.parse_args()
     r, python = R(), Python()
     started = time.perf_counter()
@@ -98,9 +102,8 @@ def main():
         rounds = []
         while not rounds or (time.perf_counter() < until and len(rounds) < MOST_ROUNDS):
             rounds.append((*r.take(task), *python.take(task)))
-        line = dict(
-            zip(("r", "r_cpu", "python", "python_cpu"), zip(*rounds, strict=True), strict=True)
-        )
+        names = ("r", "r_cpu", "copies", "python", "python_cpu")
+        line = dict(zip(names, zip(*rounds, strict=True), strict=True))
         print(json.dumps({"task": task, **SIZES, **line}), flush=True)
 
 

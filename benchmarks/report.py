@@ -157,6 +157,8 @@ def from_r(lines):
             "cpu_ratio": _between(operator.truediv, line["r_cpu"], line["python_cpu"]),
             "difference": _between(operator.sub, line["r"], line["python"]),
             "cpu_difference": _between(operator.sub, line["r_cpu"], line["python_cpu"]),
+            # Of the result, in R, while it is made: only where that is all there is to do.
+            "copies": statistics.median(line["copies"]) if "copy" in line["task"] else None,
             "rounds": len(line["r"]),
         }
         for line in lines
@@ -213,11 +215,12 @@ def text_of_overheads(rows):
 
 def text_from_r(rows):
     """Return the table of costs from R as text."""
-    lines = [["Seconds", "from R", "from Python", "R / Python", "by processor time", "rounds"]]
+    lines = [["Seconds", "from R", "from Python", "R / Python", "by processor time", "copies"]]
     for row in rows:
         times = [f"{row['seconds_r']:.3f}", f"{row['seconds_python']:.3f}"]
         ratios = [f"{row['ratio']:.3f}", f"{row['cpu_ratio']:.3f}"]
-        lines.append([row["task"], *times, *ratios, str(row["rounds"])])
+        copies = "" if row["copies"] is None else f"{row['copies']:.1f}"
+        lines.append([row["task"], *times, *ratios, copies])
     return _aligned(lines)
 
 
