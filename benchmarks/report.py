@@ -251,7 +251,7 @@ def plot_table(path, rows):
     figure, axes = _subplots(
         len(blocks),
         1,
-        figsize=(8, 0.9 + sum(0.34 * n + 0.5 for n in heights)),
+        figsize=(8, 0.9 + sum(0.27 * n + 0.4 for n in heights)),
         height_ratios=[n + 0.4 for n in heights],
         sharex=True,
     )
@@ -278,6 +278,8 @@ def plot_table(path, rows):
         axis.set_title(title, loc="left", fontsize=10)
         _log_axis(axis.xaxis)
         axis.tick_params(length=0)
+        axis.axvline(1, color="#555555", linewidth=1, zorder=1)
+    axes[-1, 0].set_xlim(left=0.95)
     axes[-1, 0].set_xlabel("time of a step, as a multiple of the ordinary layer's")
     _legend(figure, axes)
     figure.savefig(path, dpi=144)
@@ -346,4 +348,12 @@ def _legend(figure, axes):
         found |= dict(zip(labels, handles, strict=True))
     names = [name for name in COLOURS if name in found]
     handles = [found[name] for name in names]
-    figure.legend(handles, names, loc="outside upper left", ncols=len(names), frameon=False)
+    figure.legend(
+        handles,
+        names,
+        loc="outside upper left",
+        ncols=len(names),
+        columnspacing=1.2,
+        handlelength=1.6,
+        frameon=False,
+    )
