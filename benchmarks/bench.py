@@ -9,7 +9,6 @@ make bench QUICK=1 QUIET=1
 import argparse
 import concurrent.futures
 import json
-import math
 import os
 import pathlib
 import subprocess
@@ -27,14 +26,15 @@ LOG = FOLDER / "log.txt"
 # Threads of torch wait for each other without keeping the cores busy: else, where another program
 # takes a core, a step takes ten to a hundred times as long, whoever's it is.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
-# Minutes of each program, so that all together takes less than two if quick, and less than ten if
-# not, on a busy machine as well. No measurement of memory begins after nine.
+# What is measured, in this order, and the minutes that each may take; so that all together takes
+# less than two if quick, which is the first and what is from R, and less than ten if not, on a busy
+# machine as well.
 LIMITS = {
     "--quick": {"tensorflow": 0.6, "jax": 0.25, "torch": 0.25},
     "--table": {"tensorflow": 2.6, "jax": 0.9, "torch": 0.6},
-    "--growth": {"tensorflow": 1.2, "jax": 0.8, "torch": 0.7},
-    "from_r.py": {True: 0.2, False: 0.8},
-    "memory.py": 9,
+    "from_r.py": {"quick": 0.2, "full": 0.6},
+    "memory.py": {"full": 1.2},
+    "--growth": {"tensorflow": 1.0, "jax": 0.8, "torch": 0.7},
 }
 
 
@@ -71,15 +71,17 @@ class Bench:
             sys.exit(f"{program} failed under {framework}; what it printed is in {LOG}")
         return lines
 
-    def memory(self, lines, until):
-        """Return a line of memory for each contender; a process each, two at a time."""
-        table = [line for line in lines if line.get("sweep") == "table"]
+    def memory(self, lines, minutes):
+        """Return a line of memory for ours and each peer; a process each, two at a time."""
+        table = [t for t in lines if t.get("sweep") == "table" and t["role"] != "floor"]
         jobs = dict.fromkeys((t["framework"], t["contender"], t["compile"]) for t in table)
         self.say(f"progress: memory of a step, in {len(jobs)} processes")
 
+        until = time.monotonic() + 60 * minutes
+
         def measure(job):
             framework, contender, compiled = job
-            if time.monotonic() - self.started > until:
+            if time.monotonic() > until:
                 reason = f"{framework}, {compiled}: memory of {contender}: the time is up"
                 return [{"left_out": reason}]
             options = ["--jit"] if compiled == "jit_compile" else []
@@ -101,17 +103,18 @@ def main():
     LOG.write_text("")
 
     bench = Bench(options.quiet)
-    jobs = []
-    for kind in ["--quick"] if options.quick else ["--table", "--growth"]:
-        jobs += [(framework, "measure.py", kind) for framework in frameworks]
-    jobs.append(("tensorflow", "from_r.py"))
     lines = []
-    for framework, program, *kind in jobs:
-        minutes = LIMITS[kind[0]][framework] if kind else LIMITS[program][options.quick]
-        minutes = 60 if options.unlimited else minutes
-        lines += bench.run(framework, program, *kind, "--minutes", str(minutes))
-    if not options.quick:
-        lines += bench.memory(lines, math.inf if options.unlimited else 60 * LIMITS["memory.py"])
+    for program in ["--quick", "from_r.py"] if options.quick else list(LIMITS)[1:]:
+        limits = dict.fromkeys(LIMITS[program], 60) if options.unlimited else LIMITS[program]
+        if program == "from_r.py":
+            minutes = str(limits["quick" if options.quick else "full"])
+            lines += bench.run("tensorflow", program, "--minutes", minutes)
+        elif program == "memory.py":
+            lines += bench.memory(lines, limits["full"])
+        else:
+            for framework in frameworks:
+                minutes = str(limits[framework])
+                lines += bench.run(framework, "measure.py", program, "--minutes", minutes)
     print("\n" + report.write(FOLDER, lines))
     print(f"{os.cpu_count()} cores, {time.monotonic() - bench.started:.0f} s. ", end="")
     print(f"CSV files and plots are in {os.path.relpath(FOLDER)}.")
