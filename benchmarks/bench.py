@@ -108,7 +108,8 @@ def main():
         limits = dict.fromkeys(LIMITS[program], 60) if options.unlimited else LIMITS[program]
         if program == "from_r.py":
             minutes = str(limits["quick" if options.quick else "full"])
-            lines += bench.run("tensorflow", program, "--minutes", minutes)
+            quick = ["--quick"] if options.quick else []
+            lines += bench.run("tensorflow", program, "--minutes", minutes, *quick)
         elif program == "memory.py":
             lines += bench.memory(lines, limits["full"])
         else:

@@ -1,7 +1,7 @@
 """Measure what it costs to call from R: the same tasks in this process, and in one of R.
 
 ```
-python benchmarks/from_r.py [--minutes 2]
+python benchmarks/from_r.py [--quick] [--minutes 2]
 ```
 
 The two processes take turns; while one works the other waits. Both have their data as is usual in
@@ -91,7 +91,10 @@ class Python:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=2, help="at most; default: 2")
+    parser.add_argument("--quick", action="store_true", help="training of one epoch")
     options = parser.parse_args()
+    if options.quick:
+        SIZES["epochs"] = 1
     r, python = R(), Python()
     started = time.perf_counter()
     for done, task in enumerate(r.tasks):
