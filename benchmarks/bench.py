@@ -32,7 +32,7 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 LIMITS = {
     "--quick": {"tensorflow": 0.6, "jax": 0.25, "torch": 0.25},
     "--table": {"tensorflow": 2.6, "jax": 0.9, "torch": 0.6},
-    "from_r.py": {"quick": 0.2, "full": 0.6},
+    "from_r.py": {"quick": 0.2, "full": 0.8},
     "memory.py": {"full": 1.2},
     "--growth": {"tensorflow": 1.0, "jax": 0.8, "torch": 0.7},
 }

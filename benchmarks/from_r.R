@@ -45,15 +45,6 @@ if (has_keras3) {
 }
 
 tasks <- list(
-  "train" = function() {
-    model$fit(x, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
-  },
-  "train, array" = function() {
-    model$fit(array, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
-  },
-  "train, keras3" = function() {
-    fit(model_of_keras3, x, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
-  },
   "build" = function() {
     network(empty(), sizes$layers)
   },
@@ -65,6 +56,15 @@ tasks <- list(
   },
   "copy, predict_array()" = function() {
     copy_once(numbers)
+  },
+  "train" = function() {
+    model$fit(x, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
+  },
+  "train, array" = function() {
+    model$fit(array, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
+  },
+  "train, keras3" = function() {
+    fit(model_of_keras3, x, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
   }
 )
 

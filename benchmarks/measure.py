@@ -124,15 +124,20 @@ def growth(options):
     # One floor is enough here, that of Keras 3.
     is_shown = [one.role != "floor" or one.name == "Keras Dense" for one in options.contenders]
     options.contenders = list(itertools.compress(options.contenders, is_shown))
-    for depth in (1, 4, 16):
-        net = Net(shape=(64,), units=(64,) * depth)
-        compare(options, "layers of 64 units", net, 32, sweep="depth", at=depth)
-    for batch in (1, 4096, 16, 256):
-        net = Net(shape=(512,), units=(512,))
-        compare(options, "one layer", net, batch, sweep="batch", at=batch)
-    for width in (64, 4096, 256, 1024):
-        net = Net(shape=(width,), units=(width,))
-        compare(options, "one layer", net, 128, sweep="width", at=width)
+    # The ends first, in case that the time is up before the middle.
+    for depths, batches, widths in [
+        ((1, 16), (1, 1024), (64, 1024)),
+        ((4,), (64, 4096), (256, 4096)),
+    ]:
+        for depth in depths:
+            net = Net(shape=(64,), units=(64,) * depth)
+            compare(options, "layers of 64 units", net, 32, sweep="depth", at=depth)
+        for batch in batches:
+            net = Net(shape=(512,), units=(512,))
+            compare(options, "one layer", net, batch, sweep="batch", at=batch)
+        for width in widths:
+            net = Net(shape=(width,), units=(width,))
+            compare(options, "one layer", net, 128, sweep="width", at=width)
 
 
 def versions():

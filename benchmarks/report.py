@@ -296,6 +296,10 @@ def plot_growth(path, rows):
         for axis, sweep in zip(line, SWEEPS, strict=True):
             of_sweep = [row for row in of_framework if row["sweep"] == sweep]
             of_sweep.sort(key=lambda row: row["at"])
+            if not of_sweep:
+                axis.set_axis_off()
+                axis.text(0.5, 0.5, "not measured", ha="center", transform=axis.transAxes)
+                continue
             for group in _groups(of_sweep, "contender"):
                 ours = group[0]["role"] == "ours"
                 axis.plot(
@@ -314,7 +318,8 @@ def plot_growth(path, rows):
             at = sorted({row["at"] for row in of_sweep})
             axis.set_xticks(at, [str(n) for n in at])
             axis.grid(color="#e8e8e8", linewidth=0.8)
-        line[0].set_ylabel(f"{FRAMEWORKS[of_framework[0]['framework']]}, ms for a step")
+        title = f"{FRAMEWORKS[of_framework[0]['framework']]}, ms for a step"
+        line[0].set_title(title, loc="left", fontsize=9)
     for axis, described in zip(axes[-1], SWEEPS.values(), strict=True):
         axis.set_xlabel(described)
     _legend(figure, axes)
