@@ -1,7 +1,11 @@
 """What the R package needs of the core: values, functions and errors that cross the language."""
 
+import ctypes
 import functools
 import inspect
+
+import keras
+import numpy as np
 
 from layer_api import arguments, backend
 
@@ -51,3 +55,30 @@ def attempt(function, args, kwargs):
         return [function(*args, **kwargs), None, None]
     except Exception as error:
         return [None, type(error).__name__, str(error)]
+
+
+class Numbers:
+    """An array on its way to R, which makes room for it as doubles, column by column.
+
+    reticulate would make such an array of NumPy's first, and then R's own of that.
+    """
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+        self.shape = list(self.values.shape)
+
+    def write(self, room):
+        """Write the numbers into a new array of R.
+
+        Args:
+            room: NumPy array of float64, R's own memory as reticulate shows it: read-only, since
+                other arrays of R may have the same. This one is new, and R's code has it alone.
+        """
+        memory = (ctypes.c_double * room.size).from_address(room.ctypes.data)
+        writable = np.frombuffer(memory).reshape(room.shape, order="F")
+        np.copyto(writable, self.values, casting="unsafe")
+
+
+def predicted(model, x, **options):
+    """Return what `model.predict()` does, with `Numbers` for its arrays."""
+    return keras.tree.map_structure(Numbers, model.predict(x, **options))

@@ -1,20 +1,36 @@
 """The documents run from the beginning to the end, with few draws."""
 
+import json
 import re
 import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
 
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import report
+
 DOCUMENTS = sorted((ROOT / "vignettes").glob("*.Rmd"))
 
 
+@pytest.fixture
+def parameters(tmp_path):
+    """Less work than the documents do by themselves: few draws, and results from a file."""
+    lines = (ROOT / "tests" / "cases" / "benchmark.jsonl").read_text(encoding="utf-8")
+    report.write(tmp_path / "results", [json.loads(line) for line in lines.splitlines()])
+    return {
+        "estimators": "draws = 10",
+        "speed": f"results = '{tmp_path / 'results'}'",
+    }
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
-def test_it_renders(document, tmp_path):
+def test_it_renders(document, parameters, tmp_path):
     code = f"""
         folder <- "{tmp_path}"
         rmarkdown::render(
-          "{document}", params = list(draws = 10), output_dir = folder,
+          "{document}", params = list({parameters[document.stem]}), output_dir = folder,
           intermediates_dir = folder, quiet = TRUE
         )
     """

@@ -1,0 +1,125 @@
+"""Run the benchmark: all frameworks, one process each; tables and plots into build/bench.
+
+```
+make bench
+make bench QUICK=1 QUIET=1
+```
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import report
+
+HERE = pathlib.Path(__file__).resolve().parent
+FOLDER = HERE.parent / "build" / "bench"
+# What the frameworks print, warnings of peers among it; shown only if a process fails.
+LOG = FOLDER / "log.txt"
+
+
+# Threads of torch wait for each other without keeping the cores busy: else, where another program
+# takes a core, a step takes ten to a hundred times as long, whoever's it is.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+# What is measured, in this order, and the minutes that each may take; so that all together takes
+# less than two if quick, which is the first and what is from R, and less than ten if not, on a busy
+# machine as well.
+LIMITS = {
+    "--quick": {"tensorflow": 0.6, "jax": 0.25, "torch": 0.25},
+    "--table": {"tensorflow": 2.6, "jax": 0.9, "torch": 0.6},
+    "from_r.py": {"quick": 0.2, "full": 0.8},
+    "memory.py": {"full": 1.2},
+    "--growth": {"tensorflow": 1.0, "jax": 0.8, "torch": 0.7},
+}
+
+
+class Bench:
+    """Starts the measuring programs, shows their progress and keeps their lines."""
+
+    def __init__(self, quiet):
+        self.quiet, self.started = quiet, time.monotonic()
+
+    def say(self, text):
+        if not self.quiet:
+            print(f"[{time.monotonic() - self.started:4.0f} s] {text}", flush=True)
+
+    def run(self, framework, program, *arguments):
+        """Return the lines that a program measured with this framework; say what it is at."""
+        environment = {**os.environ, **ENVIRONMENT, "KERAS_BACKEND": framework}
+        command = [sys.executable, str(HERE / program), *arguments]
+        lines = []
+        with LOG.open("a", encoding="utf-8") as log:
+            log.write(f"\n== {framework}: {' '.join(command)}\n")
+            log.flush()
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+            for output in process.stdout:
+                if not output.startswith("{"):
+                    continue
+                line = json.loads(output)
+                for said in ("progress", "left_out"):
+                    if said in line:
+                        self.say(f"{said.replace('_', ' ')}: {line[said]}")
+                lines.append(line)
+        if process.wait():
+            sys.exit(f"{program} failed under {framework}; what it printed is in {LOG}")
+        return lines
+
+    def memory(self, lines, minutes):
+        """Return a line of memory for ours and each peer; a process each, two at a time."""
+        table = [t for t in lines if t.get("sweep") == "table" and t["role"] != "floor"]
+        jobs = dict.fromkeys((t["framework"], t["contender"], t["compile"]) for t in table)
+        self.say(f"progress: memory of a step, in {len(jobs)} processes")
+
+        until = time.monotonic() + 60 * minutes
+
+        def measure(job):
+            framework, contender, compiled = job
+            if time.monotonic() > until:
+                reason = f"{framework}, {compiled}: memory of {contender}: the time is up"
+                return [{"left_out": reason}]
+            options = ["--jit"] if compiled == "jit_compile" else []
+            return self.run(framework, "memory.py", contender, *options)
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            return [line for lines in pool.map(measure, jobs) for line in lines]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only the MLP's training, and from R")
+    parser.add_argument("--quiet", action="store_true", help="print the tables alone")
+    parser.add_argument("--unlimited", action="store_true", help="however long it takes")
+    parser.add_argument("--frameworks", default="tensorflow,jax,torch")
+    options = parser.parse_args()
+    frameworks = options.frameworks.split(",")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    LOG.write_text("")
+
+    bench = Bench(options.quiet)
+    lines = []
+    for program in ["--quick", "from_r.py"] if options.quick else list(LIMITS)[1:]:
+        limits = dict.fromkeys(LIMITS[program], 60) if options.unlimited else LIMITS[program]
+        if program == "from_r.py":
+            minutes = str(limits["quick" if options.quick else "full"])
+            quick = ["--quick"] if options.quick else []
+            lines += bench.run("tensorflow", program, "--minutes", minutes, *quick)
+        elif program == "memory.py":
+            lines += bench.memory(lines, limits["full"])
+        else:
+            for framework in frameworks:
+                minutes = str(limits[framework])
+                lines += bench.run(framework, "measure.py", program, "--minutes", minutes)
+    print("\n" + report.write(FOLDER, lines))
+    print(f"{os.cpu_count()} cores, {time.monotonic() - bench.started:.0f} s. ", end="")
+    print(f"CSV files and plots are in {os.path.relpath(FOLDER)}.")
+
+
+if __name__ == "__main__":
+    main()

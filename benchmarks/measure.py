@@ -1,0 +1,179 @@
+"""Measure all contenders of one framework, Keras's backend, side by side in this process.
+
+```
+KERAS_BACKEND=jax python benchmarks/measure.py [--table | --quick | --growth] [--seconds 10]
+```
+
+Prints one line of JSON for each contender and kind of work, with the seconds of a step in every
+round; `bench.py` runs this for every framework and makes tables and plots of the lines.
+
+The contenders take turns, round after round, so that a machine that slows down for a while slows
+them all. Compilation and first calls happen before the first round. Once the time is up that the
+program has in all, which matters on a busy machine, what is left is left out, and that is reported.
+"""
+
+import argparse
+import importlib.metadata
+import itertools
+import json
+import os
+import platform
+import time
+
+import keras
+import numpy as np
+from contenders import BACKEND, CLASSES, Net, of_this_framework
+
+PACKAGES = ["layer-api", "keras", "tensorflow", "tf_keras", "tensorflow-probability", "jax"]
+PACKAGES += ["torch", "keras-proba", "bayesian-torch", "numpy"]
+
+MLP = Net(shape=(784,), units=(512, 512))
+CONV_NET = Net(shape=(28, 28, 1), units=(), filters=(16, 32))
+
+STARTED = time.perf_counter()
+TURN = 0.2  # seconds of steps that a contender gets in a round
+MOST_STEPS = 100
+MOST_ROWS = 60_000
+FEWEST_ROUNDS = 3
+# A contender that has had this many times its share of seconds takes part in no further round.
+MOST_SHARES = 2
+
+
+def report(**line):
+    print(json.dumps(line), flush=True)
+
+
+def is_late(options):
+    return time.perf_counter() - STARTED > options.minutes * 60
+
+
+def compare(options, work, net, batch, sweep="table", at=None, train=True, jit=False):
+    """Measure the contenders at one kind of work, and report them."""
+    contenders, seconds = options.contenders, options.seconds
+    at = batch if at is None else at
+    compiled = "jit_compile" if jit else "default"
+    place = f", {sweep} {at}" if sweep in ("width", "depth") else ""
+    described = f"{BACKEND}, {compiled}: {work}, batch {batch}{place}"
+    if not is_late(options):
+        report(progress=described)
+    generator = np.random.default_rng(0)
+    rows = batch * max(2, min(MOST_STEPS, MOST_ROWS // batch))
+    x = generator.standard_normal((rows, *net.shape), "float32")
+    y = generator.integers(0, CLASSES, rows).astype("int32") if train else None
+
+    turns, rounds = [], 0
+    for one in contenders:
+        if is_late(options):
+            report(left_out=f"{described}: the time is up")
+            return
+        turns.append(Turn(one, one.build(net, jit), x, y, batch))
+    started, share = time.perf_counter(), seconds / len(turns)
+    while rounds < FEWEST_ROUNDS or time.perf_counter() - started < seconds:
+        # There and back, so that none is always the one behind the slowest.
+        for turn in turns if rounds % 2 else reversed(turns):
+            if rounds == 0 or turn.spent < MOST_SHARES * share:
+                turn.take()
+        rounds += 1
+        if is_late(options):
+            break
+    for turn in turns:
+        report(
+            framework=BACKEND,
+            compile=compiled,
+            work=work,
+            sweep=sweep,
+            at=at,
+            batch=batch,
+            contender=turn.contender.name,
+            role=turn.contender.role,
+            floor=turn.contender.floor,
+            seconds=turn.measured,
+        )
+    keras.backend.clear_session()
+
+
+class Turn:
+    """A contender at one kind of work: warmed up, ready to be measured a round at a time."""
+
+    def __init__(self, contender, model, x, y, batch):
+        self.contender, self.model, self.x, self.y, self.batch = contender, model, x, y, batch
+        self.spent, self.measured = 0.0, []
+        self.steps = int(np.clip(TURN / self._step(2), 2, len(x) // batch))
+
+    def take(self):
+        started = time.perf_counter()
+        self.measured.append(self._step(self.steps))
+        self.spent += time.perf_counter() - started
+
+    def _step(self, steps):
+        n = steps * self.batch
+        y = None if self.y is None else self.y[:n]
+        return self.model.seconds_per_step(self.x[:n], y, self.batch)
+
+
+def table(options):
+    for jit in (False, True) if BACKEND == "tensorflow" else (False,):
+        for batch in (128, 1024):
+            compare(options, "MLP, training", MLP, batch, jit=jit)
+        if not options.quick:
+            compare(options, "conv net, training", CONV_NET, 128, jit=jit)
+            compare(options, "MLP, prediction", MLP, 1024, train=False, jit=jit)
+
+
+def growth(options):
+    # One floor is enough here, that of Keras 3.
+    is_shown = [one.role != "floor" or one.name == "Keras Dense" for one in options.contenders]
+    options.contenders = list(itertools.compress(options.contenders, is_shown))
+    # The ends first, in case that the time is up before the middle.
+    for depths, batches, widths in [
+        ((1, 16), (1, 1024), (64, 1024)),
+        ((4,), (64, 4096), (256, 4096)),
+    ]:
+        for depth in depths:
+            net = Net(shape=(64,), units=(64,) * depth)
+            compare(options, "layers of 64 units", net, 32, sweep="depth", at=depth)
+        for batch in batches:
+            net = Net(shape=(512,), units=(512,))
+            compare(options, "one layer", net, batch, sweep="batch", at=batch)
+        for width in widths:
+            net = Net(shape=(width,), units=(width,))
+            compare(options, "one layer", net, 128, sweep="width", at=width)
+
+
+def versions():
+    found = {"Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--table", action="store_true", help="all kinds of work, the default")
+    kinds.add_argument("--quick", action="store_true", help="only the MLP's training")
+    kinds.add_argument("--growth", action="store_true", help="how cost grows, not the table")
+    parser.add_argument("--contenders", help="those whose name contains one of a,b,c")
+    parser.add_argument("--seconds", type=float, help="of rounds for each comparison")
+    parser.add_argument("--minutes", type=float, default=60, help="in all; default: 60")
+    options = parser.parse_args()
+
+    contenders, left_out = of_this_framework()
+    report(versions=versions(), cores=os.cpu_count())
+    for name, reason in left_out.items():
+        report(left_out=f"{BACKEND}: {name}: {reason}")
+    parts = (options.contenders or "").split(",")
+    options.contenders = [one for one in contenders if any(part in one.name for part in parts)]
+    if options.growth:
+        options.seconds = options.seconds or 1
+        growth(options)
+    else:
+        options.seconds = options.seconds or (1.5 if options.quick else 4)
+        table(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Measure how much memory one contender's training steps take, in a process of its own.
+
+```
+KERAS_BACKEND=jax python benchmarks/memory.py layer_api [--jit]
+```
+
+Counted is the peak of the resident set during steps, above what the process took before the
+network was made: weights, moments of Adam, activations, gradients, and compiled code.
+"""
+
+import argparse
+import ctypes
+import json
+import pathlib
+import re
+import resource
+import sys
+
+import keras
+import numpy as np
+from contenders import BACKEND, CLASSES, of_this_framework
+from measure import MLP
+
+BATCH = 1024
+STEPS = 4
+
+
+def resident(field):
+    """Return `VmRSS`, the resident set, or `VmHWM`, its peak, in megabytes."""
+    status = pathlib.Path("/proc/self/status")
+    if not status.exists():  # not Linux: there is the peak of the whole process only
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1e6 if sys.platform == "darwin" else 1e3)
+    return int(re.search(rf"{field}:\s+(\d+)", status.read_text())[1]) * 1024 / 1e6
+
+
+def forget_peak():
+    """Make the peak of the resident set start anew, without what is free: Linux can do that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # what compilation took and gave back
+    clear_refs = pathlib.Path("/proc/self/clear_refs")
+    if clear_refs.exists():
+        clear_refs.write_text("5")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("contender")
+    parser.add_argument("--jit", action="store_true", help="compile with jit_compile=True")
+    options = parser.parse_args()
+    contender = next(one for one in of_this_framework()[0] if one.name == options.contender)
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((STEPS * BATCH, *MLP.shape), "float32")
+    y = generator.integers(0, CLASSES, len(x)).astype("int32")
+    # The framework itself, with its threads and pools, is there before the network.
+    keras.ops.convert_to_numpy(keras.ops.matmul(x[:BATCH], x[:BATCH].T))
+
+    before = resident("VmRSS")
+    model = contender.build(MLP, options.jit)
+    model.seconds_per_step(x[: 2 * BATCH], y[: 2 * BATCH], BATCH)
+    forget_peak()
+    model.seconds_per_step(x, y, BATCH)
+    line = {
+        "framework": BACKEND,
+        "compile": "jit_compile" if options.jit else "default",
+        "contender": contender.name,
+        "role": contender.role,
+        "megabytes": resident("VmHWM") - before,
+    }
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()

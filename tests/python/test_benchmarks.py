@@ -1,0 +1,122 @@
+"""The benchmark's tables say what its measured lines come to. Nothing is timed here."""
+
+import csv
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
+
+import report
+
+
+def line(contender, role, floor, seconds, sweep="table", at=128):
+    return {
+        "framework": "torch",
+        "compile": "default",
+        "work": "MLP, training",
+        "sweep": sweep,
+        "at": at,
+        "batch": 128,
+        "contender": contender,
+        "role": role,
+        "floor": floor,
+        "seconds": seconds,
+    }
+
+
+# In the third round the machine was ten times slower; the fourth was ours to lose.
+LINES = [
+    line("Keras Dense", "floor", "Keras Dense", [0.010, 0.012, 0.100, 0.010]),
+    line("layer_api", "ours", "Keras Dense", [0.020, 0.024, 0.200, 0.090]),
+    line("keras-proba", "peer", "Keras Dense", [0.040, 0.048]),
+    line("torch Linear", "floor", "torch Linear", [0.008, 0.008, 0.080, 0.008]),
+    line("bayesian-torch", "peer", "torch Linear", [0.032, 0.040, 0.320, 0.032]),
+]
+BY_NAME = {row["contender"]: row for row in report.summarize(LINES)}
+
+
+def test_a_figure_is_the_median_of_its_rounds():
+    assert BY_NAME["layer_api"]["milliseconds"] == pytest.approx(57)
+    assert BY_NAME["layer_api"]["least"] == pytest.approx(20)
+    assert BY_NAME["layer_api"]["most"] == pytest.approx(200)
+    assert [row["rounds"] for row in BY_NAME.values()] == [4, 4, 2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("contender", "ratio"),
+    [("layer_api", 2), ("keras-proba", 4), ("bayesian-torch", 4), ("torch Linear", 1)],
+)
+def test_a_ratio_is_that_of_rounds_to_the_floor_of_the_same_library(contender, ratio):
+    assert BY_NAME[contender]["ratio"] == pytest.approx(ratio)
+
+
+def test_ours_is_held_against_the_fastest_peer():
+    ours = BY_NAME["layer_api"]
+    assert ours["fastest_peer"] == "bayesian-torch"  # 36 ms; keras-proba 44
+    assert ours["ratio_to_peer"] == pytest.approx(0.625)
+    others = [row for name, row in BY_NAME.items() if name != "layer_api"]
+    assert {row["ratio_to_peer"] for row in others} == {None}
+
+
+def test_the_overhead_of_a_layer_is_the_slope_of_time_against_depth():
+    lines = [
+        line("layer_api", "ours", "Keras Dense", [0.001 + 0.0005 * depth], "depth", depth)
+        for depth in (1, 4, 16)
+    ]
+    (row,) = report.overheads(report.summarize(lines))
+    assert row["per_layer"] == pytest.approx(0.5)
+    assert row["per_step"] == pytest.approx(1.0)
+
+
+def test_memory_is_held_against_the_peer_that_takes_least():
+    roles = {"layer_api": "ours", "keras-proba": "peer", "bayesian-torch": "peer"}
+    taken = {"layer_api": 30.0, "keras-proba": 40.0, "bayesian-torch": 60.0}
+    lines = [
+        {"framework": "torch", "compile": "default", "contender": name, "role": role}
+        | {"megabytes": taken[name]}
+        for name, role in roles.items()
+    ]
+    ours = report.memory(lines)[0]
+    assert ours["least_peer"] == "keras-proba"
+    assert ours["ratio_to_peer"] == pytest.approx(0.75)
+
+
+def test_r_and_python_are_compared_round_by_round():
+    measured = {"r": [1.1, 5.5, 1.3], "python": [1.0, 5.0, 1.0]}
+    measured |= {"r_cpu": [2.0, 2.1, 2.2], "python_cpu": [2.0, 2.0, 2.0], "copies": [1.0, 1.1, 9.0]}
+    (row,) = report.from_r([{"task": "copy, once", "layers": 3, "epochs": 1} | measured])
+    assert row["copies"] == 1.1
+    assert row["seconds_r"] == 1.3
+    assert row["ratio"] == pytest.approx(1.1)
+    assert row["cpu_ratio"] == pytest.approx(1.05)
+    assert row["difference"] == pytest.approx(0.3)
+
+
+def test_the_table_shows_them():
+    title, row = report.text(report.summarize(LINES)).splitlines()
+    assert title.split("  ")[0] == "torch, compile()"
+    shown = "11.0 57.0 (2.0) 44.0 (4.0) 8.0 36.0 (4.0) 0.62 (bayesian-torch)"
+    assert row.split() == ["MLP,", "training,", "batch", "128", *shown.split()]
+
+
+def test_the_files_are_written(tmp_path):
+    deeper = line("layer_api", "ours", "Keras Dense", [0.1], "depth", 4)
+    said = [{"versions": {"keras": "3.0"}}, {"left_out": "torch: the time is up"}]
+    text = report.write(tmp_path, [*said, *LINES, deeper])
+    assert "keras 3.0" in text
+    with (tmp_path / "steps.csv").open(encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    assert [row["contender"] for row in read] == [row["contender"] for row in [*LINES, deeper]]
+    assert float(read[1]["ratio"]) == pytest.approx(2)
+    # What was not measured has no file.
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {
+        "growth.png",
+        "left_out.csv",
+        "lines.jsonl",
+        "steps.csv",
+        "steps.png",
+        "versions.csv",
+    }

@@ -1,0 +1,60 @@
+# predict_array(): the numbers of model$predict(), in R with one copy.
+
+keras <- reticulate::import("keras")
+numpy <- reticulate::import("numpy", convert = FALSE)
+
+test_that("the numbers are those of the model's predict()", {
+  model <- keras$Sequential(list(keras$layers$Dense(5L)))
+  x <- matrix(rnorm(21), 7, 3)
+  expect_identical(
+    predict_array(model, x, batch_size = 2, verbose = 0), model$predict(x, verbose = 0L)
+  )
+})
+
+test_that("arrays of more dimensions, and several outputs, arrive in their shapes", {
+  inputs <- keras$Input(list(4L, 3L))
+  outputs <- list(inputs, keras$layers$Flatten()(inputs))
+  x <- array(as.numeric(1:24), c(2, 4, 3))
+  arrived <- predict_array(keras$Model(inputs, outputs), x, verbose = 0)
+  expect_identical(arrived[[1]], x)
+  expect_identical(arrived[[2]], t(apply(x, 1, t)))
+})
+
+test_that("each call of a stochastic model draws anew", {
+  model <- keras$Sequential() %>% layer_dense_flipout(units = 2)
+  x <- matrix(1, 3, 4)
+  expect_false(identical(
+    predict_array(model, x, verbose = 0), predict_array(model, x, verbose = 0)
+  ))
+})
+
+test_that("what Keras refuses is an error of R", {
+  model <- keras$Sequential(list(keras$layers$Dense(5L)))
+  expect_error(predict_array(model, matrix(1, 2, 2), batch = 2), class = "layerapi_TypeError")
+})
+
+test_that("numbers of any type arrive", {
+  for (dtype in c("float16", "float32", "float64", "int32", "bool")) {
+    values <- numpy$ones(reticulate::tuple(2L, 3L), dtype = dtype)
+    expect_identical(copy_once(core()$r$Numbers(values)), matrix(1, 2, 3))
+  }
+  empty <- numpy$ones(reticulate::tuple(0L, 3L))
+  expect_identical(copy_once(core()$r$Numbers(empty)), matrix(0, 0, 3))
+})
+
+test_that("there is one copy on the way", {
+  skip_if_not(file.exists("/proc/self/clear_refs"), "The peak of memory is read as Linux has it")
+  resident <- function(field) {
+    line <- grep(field, readLines("/proc/self/status"), value = TRUE)
+    1024 * as.numeric(gsub("[^0-9]", "", line))
+  }
+  values <- numpy$ones(reticulate::tuple(2000L, 4000L), dtype = "float32")
+  numbers <- core()$r$Numbers(values)
+  gc()
+  cat("5", file = "/proc/self/clear_refs") # the peak starts anew
+  before <- resident("VmRSS")
+  result <- copy_once(numbers)
+  copies <- (resident("VmHWM") - before) / as.numeric(object.size(result))
+  expect_gt(copies, 0.9)
+  expect_lt(copies, 1.1)
+})
