@@ -34,6 +34,7 @@ LIMITS = {
     "--table": {"tensorflow": 2.6, "jax": 0.9, "torch": 0.6},
     "from_r.py": {"quick": 0.2, "full": 0.8},
     "memory.py": {"full": 1.2},
+    "--parts": {"tensorflow": 0.4, "jax": 0.3, "torch": 0.3},
     "--growth": {"tensorflow": 1.0, "jax": 0.8, "torch": 0.7},
 }
 

@@ -171,6 +171,25 @@ def _ours():
     ]
 
 
+def parts_of_ours():
+    """Return what a layer with uncertainty adds to the ordinary one, one thing after the other."""
+    floor, ours = _ours()
+
+    def part(name, layer, **fixed):
+        def dense(*sizes, **options):
+            return layer(*sizes, kl_weight=KL_WEIGHT, **fixed, **options)
+
+        return Contender(name, "part", floor.name, _keras(keras, dense, None))
+
+    mean = {"kernel_posterior_tensor_fn": "mean"}
+    return [
+        floor,
+        part("+ a scale for each weight, divergence", layer_api.DenseFlipout, **mean),
+        part("+ a draw for each weight", layer_api.DenseReparameterization),
+        dataclasses.replace(ours, name="+ second product, signs: flipout", role="part"),
+    ]
+
+
 def _keras_proba():
     layers = importlib.import_module("keras_proba.layers.variational")
     dense, conv = _weighted(layers.DenseFlipout), _weighted(layers.Conv2DFlipout)

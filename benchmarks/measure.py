@@ -1,7 +1,7 @@
 """Measure all contenders of one framework, Keras's backend, side by side in this process.
 
 ```
-KERAS_BACKEND=jax python benchmarks/measure.py [--table | --quick | --growth] [--seconds 10]
+KERAS_BACKEND=jax python benchmarks/measure.py [--table|--quick|--growth|--parts] [--seconds 10]
 ```
 
 Prints one line of JSON for each contender and kind of work, with the seconds of a step in every
@@ -22,7 +22,7 @@ import time
 
 import keras
 import numpy as np
-from contenders import BACKEND, CLASSES, Net, of_this_framework
+from contenders import BACKEND, CLASSES, Net, of_this_framework, parts_of_ours
 
 PACKAGES = ["layer-api", "keras", "tensorflow", "tf_keras", "tensorflow-probability", "jax"]
 PACKAGES += ["torch", "keras-proba", "bayesian-torch", "numpy"]
@@ -140,6 +140,12 @@ def growth(options):
             compare(options, "one layer", net, 128, sweep="width", at=width)
 
 
+def made_of(options):
+    options.contenders = parts_of_ours()
+    for batch in (128, 1024):
+        compare(options, "MLP, training", MLP, batch, sweep="parts")
+
+
 def versions():
     found = {"Python": platform.python_version()}
     for package in PACKAGES:
@@ -156,6 +162,7 @@ def main():
     kinds.add_argument("--table", action="store_true", help="all kinds of work, the default")
     kinds.add_argument("--quick", action="store_true", help="only the MLP's training")
     kinds.add_argument("--growth", action="store_true", help="how cost grows, not the table")
+    kinds.add_argument("--parts", action="store_true", help="what ours is made of, not the table")
     parser.add_argument("--contenders", help="those whose name contains one of a,b,c")
     parser.add_argument("--seconds", type=float, help="of rounds for each comparison")
     parser.add_argument("--minutes", type=float, default=60, help="in all; default: 60")
@@ -170,6 +177,9 @@ def main():
     if options.growth:
         options.seconds = options.seconds or 1
         growth(options)
+    elif options.parts:
+        options.seconds = options.seconds or 2
+        made_of(options)
     else:
         options.seconds = options.seconds or (1.5 if options.quick else 4)
         table(options)

@@ -60,6 +60,7 @@ def write(folder, lines):
     title = "Milliseconds for a step (as a multiple of the ordinary layer's of the same library)"
     compared = "Compared: " + ", ".join(f"{name} {version}" for name, version in versions.items())
     parts = [title, text(steps)]
+    parts += [text_of_parts(steps)] if any(row["sweep"] == "parts" for row in steps) else []
     parts += [text_of_memory(of_memory)] if of_memory else []
     parts += [text_of_overheads(of_depth)] if of_depth else []
     parts += [text_from_r(of_r)] if of_r else []
@@ -191,6 +192,19 @@ def _cell(row):
         return "-"
     ratio = f" ({row['ratio']:.1f})" if row["ratio"] and row["role"] != "floor" else ""
     return f"{row['milliseconds']:.1f}{ratio}"
+
+
+def text_of_parts(rows):
+    """Return what ours adds to the ordinary layer, one thing after the other, as text."""
+    blocks = []
+    for block in _groups([row for row in rows if row["sweep"] == "parts"], "framework"):
+        batches = _groups(block, "batch")
+        title = f"{FRAMEWORKS[block[0]['framework']]}: what a step is made of"
+        lines = [[title, *(f"batch {batch[0]['batch']}" for batch in batches)]]
+        for group in _groups(block, "contender"):
+            lines.append([group[0]["contender"], *map(_cell, group)])
+        blocks.append(_aligned(lines))
+    return "\n\n".join(blocks)
 
 
 def text_of_memory(rows):

@@ -101,6 +101,19 @@ def test_the_table_shows_them():
     assert row.split() == ["MLP,", "training,", "batch", "128", *shown.split()]
 
 
+def test_parts_stand_below_each_other_with_the_batches_side_by_side():
+    lines = [
+        line("Keras Dense", "floor", "Keras Dense", [0.010], "parts"),
+        line("+ a draw", "part", "Keras Dense", [0.025], "parts"),
+        line("Keras Dense", "floor", "Keras Dense", [0.020], "parts", 1024) | {"batch": 1024},
+        line("+ a draw", "part", "Keras Dense", [0.030], "parts", 1024) | {"batch": 1024},
+    ]
+    title, *rows = report.text_of_parts(report.summarize(lines)).splitlines()
+    assert " ".join(title.split()) == "torch: what a step is made of batch 128 batch 1024"
+    assert " ".join(rows[0].split()) == "Keras Dense 10.0 20.0"
+    assert " ".join(rows[1].split()) == "+ a draw 25.0 (2.5) 30.0 (1.5)"
+
+
 def test_the_files_are_written(tmp_path):
     deeper = line("layer_api", "ours", "Keras Dense", [0.1], "depth", 4)
     said = [{"versions": {"keras": "3.0"}}, {"left_out": "torch: the time is up"}]
