@@ -34,7 +34,7 @@ LIMITS = {
     "--table": {"tensorflow": 2.6, "jax": 0.9, "torch": 0.6},
     "from_r.py": {"quick": 0.2, "full": 0.8},
     "memory.py": {"full": 1.2},
-    "--growth": {"tensorflow": 1.0, "jax": 0.8, "torch": 0.7},
+    "--growth": {"tensorflow": 1.0, "jax": 0.7, "torch": 0.6},
 }
 
 
