@@ -22,7 +22,6 @@ FOLDER = HERE.parent / "build" / "bench"
 # What the frameworks print, warnings of peers among it; shown only if a process fails.
 LOG = FOLDER / "log.txt"
 
-
 # Threads of torch wait for each other without keeping the cores busy: else, where another program
 # takes a core, a step takes ten to a hundred times as long, whoever's it is.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
@@ -31,12 +30,14 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 # machine as well.
 LIMITS = {
     "--quick": {"tensorflow": 0.6, "jax": 0.25, "torch": 0.25},
-    "--table": {"tensorflow": 2.6, "jax": 0.9, "torch": 0.6},
+    "--table": {"tensorflow": 2.2, "jax": 0.9, "torch": 0.6},
     "from_r.py": {"quick": 0.2, "full": 0.8},
     "memory.py": {"full": 1.2},
-    "--parts": {"tensorflow": 0.4, "jax": 0.3, "torch": 0.3},
-    "--growth": {"tensorflow": 1.0, "jax": 0.8, "torch": 0.7},
+    "--parts": {"tensorflow": 0.35, "jax": 0.25, "torch": 0.25},
+    "--growth": {"tensorflow": 1.0, "jax": 0.7, "torch": 0.6},
 }
+# After these minutes the programs that are left measure nothing, and say so.
+ALL_MINUTES = {"quick": 1.7, "full": 9.2}
 
 
 class Bench:
@@ -45,9 +46,12 @@ class Bench:
     def __init__(self, quiet):
         self.quiet, self.started = quiet, time.monotonic()
 
+    def minutes(self):
+        return (time.monotonic() - self.started) / 60
+
     def say(self, text):
         if not self.quiet:
-            print(f"[{time.monotonic() - self.started:4.0f} s] {text}", flush=True)
+            print(f"[{60 * self.minutes():4.0f} s] {text}", flush=True)
 
     def run(self, framework, program, *arguments):
         """Return the lines that a program measured with this framework; say what it is at."""
@@ -103,22 +107,23 @@ def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     LOG.write_text("")
 
-    bench = Bench(options.quiet)
+    bench, size = Bench(options.quiet), "quick" if options.quick else "full"
     lines = []
     for program in ["--quick", "from_r.py"] if options.quick else list(LIMITS)[1:]:
         limits = dict.fromkeys(LIMITS[program], 60) if options.unlimited else LIMITS[program]
         if program == "from_r.py":
-            minutes = str(limits["quick" if options.quick else "full"])
+            minutes = str(limits[size])
             quick = ["--quick"] if options.quick else []
             lines += bench.run("tensorflow", program, "--minutes", minutes, *quick)
         elif program == "memory.py":
             lines += bench.memory(lines, limits["full"])
         else:
             for framework in frameworks:
-                minutes = str(limits[framework])
+                left = 60 if options.unlimited else ALL_MINUTES[size] - bench.minutes()
+                minutes = str(min(limits[framework], left))
                 lines += bench.run(framework, "measure.py", program, "--minutes", minutes)
     print("\n" + report.write(FOLDER, lines))
-    print(f"{os.cpu_count()} cores, {time.monotonic() - bench.started:.0f} s. ", end="")
+    print(f"{os.cpu_count()} cores, {60 * bench.minutes():.0f} s. ", end="")
     print(f"CSV files and plots are in {os.path.relpath(FOLDER)}.")
 
 
