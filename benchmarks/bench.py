@@ -29,7 +29,7 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 # less than two if quick, which is the first and what is from R, and less than ten if not, on a busy
 # machine as well.
 LIMITS = {
-    "--quick": {"tensorflow": 0.6, "jax": 0.25, "torch": 0.25},
+    "--quick": {"tensorflow": 0.55, "jax": 0.25, "torch": 0.25},
     "--table": {"tensorflow": 2.6, "jax": 0.9, "torch": 0.6},
     "from_r.py": {"quick": 0.2, "full": 0.8},
     "memory.py": {"full": 1.2},
