@@ -23,13 +23,13 @@ FOLDER = HERE.parent / "build" / "bench"
 LOG = FOLDER / "log.txt"
 
 # Threads of torch wait for each other without keeping the cores busy: else, where another program
-# takes a core, a step takes ten to a hundred times as long, whoever's it is.
+# takes a core, a step takes many times as long, whoever's it is.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 # What is measured, in this order, and the minutes that each may take; so that all together takes
 # less than two if quick, which is the first and what is from R, and less than ten if not, on a busy
 # machine as well.
 LIMITS = {
-    "--quick": {"tensorflow": 0.6, "jax": 0.25, "torch": 0.25},
+    "--quick": {"tensorflow": 0.55, "jax": 0.25, "torch": 0.25},
     "--table": {"tensorflow": 2.2, "jax": 0.9, "torch": 0.6},
     "from_r.py": {"quick": 0.2, "full": 0.8},
     "memory.py": {"full": 1.2},

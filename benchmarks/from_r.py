@@ -91,7 +91,7 @@ class Python:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=2, help="at most; default: 2")
-    parser.add_argument("--quick", action="store_true", help="of training one epoch, once")
+    parser.add_argument("--quick", action="store_true", help="less training, fewer rounds")
     options = parser.parse_args()
     SIZES["epochs"] = 1 if options.quick else SIZES["epochs"]
     r, python = R(), Python()
@@ -103,7 +103,7 @@ def main():
         for side in (r, python):
             side.take(task)  # compiles
         until = started + options.minutes * 60 * (done + 1) / len(r.tasks)
-        rounds, fewest = [], 1 if task.startswith("train") else 5
+        rounds, fewest = [], 1 if task.startswith("train") else 2 if options.quick else 5
         while len(rounds) < fewest or (time.perf_counter() < until and len(rounds) < MOST_ROUNDS):
             rounds.append((*r.take(task), *python.take(task)))
         names = ("r", "r_cpu", "copies", "python", "python_cpu")
