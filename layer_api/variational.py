@@ -266,7 +266,9 @@ class VariationalLayer(StochasticLayer):
         key = noise.key(state, stream or part)
         if tensor_fn in posteriors.TENSOR_FNS.values():
             return tensor_fn(distribution, shape, key)
-        seeded = backend.seeded(distributions.library(distribution, shape), key)
+        # The first draw of a user's function is the one of a layer without a function.
+        first = functools.partial(distributions.draw, distribution, shape, key)
+        seeded = backend.seeded(distributions.library(distribution, shape), key, first)
         remedy = "Return, for example, d.sample()."
         value = tensor_fn(seeded)
         return arguments.returned(f"{part}_posterior_tensor_fn", value, remedy, shape)

@@ -215,18 +215,25 @@ def kl_divergence(q, p):
     return _dist().kl_divergence(q, p)
 
 
-def seeded(distribution, key):
+def seeded(distribution, key, first=None):
     """Return a copy of `distribution` whose `sample()` draws under `key`.
 
     It is what a user's own function receives, so that a layer's seed governs `d.sample()` too.
+
+    Args:
+        distribution: one of the library's distributions.
+        key: key of the draws.
+        first: function without arguments that makes the first draw of a single value; None for the
+            library's own.
     """
     seeded_copy = copy.copy(distribution)
     draws = itertools.count()
 
     def sample(key=None, sample_shape=(), _key=key):
         if key is None:
-            # The first draw is the one of a layer without a function.
             index = next(draws)
+            if index == 0 and first is not None and sample_shape == ():
+                return first()
             key = jax.random.fold_in(_key, index) if index else _key
         return distribution.sample(key, sample_shape)
 

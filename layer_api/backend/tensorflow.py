@@ -188,17 +188,26 @@ def _multivariate(distribution):
     return _tfd().MultivariateNormalDiag(loc, tf.broadcast_to(scale, tf.shape(loc + scale)))
 
 
-def seeded(distribution, key):
+def seeded(distribution, key, first=None):
     """Return a copy of `distribution` whose `sample()` draws under `key`.
 
     It is what a user's own function receives, so that a layer's seed governs `d.sample()` too.
+
+    Args:
+        distribution: one of the library's distributions.
+        key: key of the draws.
+        first: function without arguments that makes the first draw of a single value; None for the
+            library's own.
     """
     copy = distribution.copy()
     draws = itertools.count()
 
     def sample(sample_shape=(), seed=None, name="sample", **kwargs):
         if seed is None:
-            seed = tf.stack([key[0], key[1] ^ (next(draws) << 20)])
+            index = next(draws)
+            if index == 0 and first is not None and sample_shape == ():
+                return first()
+            seed = tf.stack([key[0], key[1] ^ (index << 20)])
         return distribution.sample(sample_shape, seed=seed, name=name, **kwargs)
 
     copy.sample = sample

@@ -243,7 +243,6 @@ def _in_place_of_the_global_generator(key, index):
         module = getattr(torch, key.device.type)
         generator = module.default_generators[key.device.index or 0]
     before = generator.get_state()
-    # The first draw is the one of a layer without a function.
     generator.manual_seed(_scrambled(key.number ^ index) if index else key.number)
     try:
         yield
@@ -251,24 +250,33 @@ def _in_place_of_the_global_generator(key, index):
         generator.set_state(before)
 
 
-def seeded(distribution, key):
+def seeded(distribution, key, first=None):
     """Return a copy of `distribution` whose `sample()` and `rsample()` draw under `key`.
 
     It is what a user's own function receives, so that a layer's seed governs `d.rsample()` too.
     torch's distributions draw from the global generator alone.
+
+    Args:
+        distribution: one of the library's distributions.
+        key: key of the draws.
+        first: function without arguments that makes the first draw of a single value; None for the
+            library's own.
     """
     if key.number is None:
         return distribution
     seeded_copy = copy.copy(distribution)
     draws = itertools.count()
 
-    def governed(method):
+    def governed(method, keep):
         def draw(sample_shape=()):
-            with _in_place_of_the_global_generator(key, next(draws)):
-                return method(torch.Size(sample_shape))
+            index, shape = next(draws), torch.Size(sample_shape)
+            if index == 0 and first is not None and not shape:
+                return keep(first())
+            with _in_place_of_the_global_generator(key, index):
+                return method(shape)
 
         return draw
 
-    for name in ("sample", "rsample"):
-        vars(seeded_copy)[name] = governed(getattr(distribution, name))
+    vars(seeded_copy)["sample"] = governed(distribution.sample, torch.Tensor.detach)
+    vars(seeded_copy)["rsample"] = governed(distribution.rsample, lambda drawn: drawn)
     return seeded_copy

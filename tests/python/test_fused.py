@@ -140,6 +140,17 @@ def test_streams_and_counters_are_independent():
     assert np.abs(correlations).max() < BOUND / math.sqrt(draws[0].size)
 
 
+def test_a_user_s_own_draw_of_a_large_kernel_is_the_layer_s():
+    def layer(**arguments):
+        made = layer_api.layer_dense_reparameterization(units=SHAPE[1], seed=1, **arguments)
+        made.build((None, SHAPE[0]))
+        return made
+
+    x = RANDOM.normal(size=(4, SHAPE[0])).astype("float32")
+    one, other = layer(), layer(kernel_posterior_tensor_fn=backend.sample)
+    np.testing.assert_allclose(numpy(one(x)), numpy(other(x)), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("estimator", ["flipout", "reparameterization"])
 def test_a_large_layer_draws_alike_in_a_graph_and_without_one(estimator):
     def layer():
