@@ -67,6 +67,10 @@ class Numbers:
         self.values = np.asarray(values)
         self.shape = list(self.values.shape)
 
+    def first(self):
+        """Return the first of the numbers."""
+        return float(self.values.flat[0])
+
     def write(self, room):
         """Write the numbers into a new array of R.
 

@@ -32,6 +32,10 @@ copy_once <- function(value) {
   result <- array(NA_real_, unlist(value$shape))
   if (length(result)) {
     value$write(result)
+    # A reticulate that hands over a copy of R's array would have that written to.
+    if (!identical(result[[1]], value$first())) {
+      result[] <- as.numeric(value$values)
+    }
   }
   result
 }

@@ -42,6 +42,18 @@ test_that("numbers of any type arrive", {
   expect_identical(copy_once(core()$r$Numbers(empty)), matrix(0, 0, 3))
 })
 
+test_that("the numbers arrive where reticulate hands over a copy of R's array", {
+  elsewhere <- reticulate::py_run_string("
+def elsewhere(base):
+    class Elsewhere(base):
+        def write(self, room):
+            super().write(room.copy(order='F'))
+    return Elsewhere
+  ", local = TRUE)$elsewhere(core()$r$Numbers)
+  values <- numpy$array(list(list(1, NaN), list(3, 4)), dtype = "float32")
+  expect_identical(copy_once(elsewhere(values)), matrix(c(1, 3, NaN, 4), 2))
+})
+
 test_that("there is one copy on the way", {
   skip_if_not(file.exists("/proc/self/clear_refs"), "The peak of memory is read as Linux has it")
   resident <- function(field) {
