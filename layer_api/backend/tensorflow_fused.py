@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from layer_api.backend.series import COS, LOG1P, SIN, polynomial
 
-# Smaller kernels gain nothing, and to compile takes a moment for every shape.
-_LEAST = 2**14
+# To compile takes half a second for every shape; of a smaller kernel, a step gains too little.
+_LEAST = 2**16
 
 
 def is_worth_it(x):

@@ -13,7 +13,7 @@ import layer_api
 from layer_api import backend, distributions, noise
 
 BOUND = 5.0  # standard errors
-SHAPE = (160, 128)
+SHAPE = (512, 160)
 EPS = float(np.finfo("float32").eps)
 RANDOM = np.random.RandomState(1)
 LOC = RANDOM.normal(0.0, 0.1, SHAPE).astype("float32")
