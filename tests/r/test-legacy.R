@@ -52,13 +52,14 @@ test_that("functions of R are the layer's, as with Keras 3", {
 })
 
 test_that("the messages are those of Keras 3", {
+  model <- legacy_model()
   expect_error(
-    legacy_model() %>% layer_dense_flipout(units = 0),
+    model %>% layer_dense_flipout(units = 0),
     "`units` must be a whole number of at least 1. Received: 0.",
     class = "layerapi_ValueError", fixed = TRUE
   )
   expect_error(
-    legacy_model() %>% layer_conv_1d_flipout(filters = 2, kernel_size = 2, padding = "causal"),
+    model %>% layer_conv_1d_flipout(filters = 2, kernel_size = 2, padding = "causal"),
     "`padding` must be 'valid' or 'same' for an object of Keras 2.",
     class = "layerapi_ValueError", fixed = TRUE
   )
