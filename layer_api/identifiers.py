@@ -102,7 +102,9 @@ def _of_keras(kind, argument, value, example, optional=True):
         found = getattr(keras, f"{kind}s").get(value)
     except (ValueError, TypeError):
         found = value
-    if not (callable(found) or (found is None and optional)) or isinstance(found, (str, type)):
+    # A block of this package can be called, too, but with other arguments.
+    is_one = callable(found) and not isinstance(found, (str, type, Block))
+    if not (is_one or (found is None and optional)):
         raise arguments.invalid(
             argument,
             f"{'None/NULL, ' if optional else ''}a Keras {kind} or its name",

@@ -177,3 +177,14 @@ def test_a_variable_before_another_layer():
     given = layer_api.VariableLayer(3, "float64", initializer="ones", name="v")
     shown = "name=v, shape=(3,), dtype=float64, initializer=Ones(), built=False"
     assert repr(given) == f"<VariableLayer {shown}>"
+
+
+@pytest.mark.parametrize("kind", ["initializer", "regularizer", "constraint"])
+def test_a_building_block_is_no_initializer(kind):
+    """Blocks can be called too, but with other arguments than Keras calls with."""
+    block = layer_api.KLDivergence()
+    message = rf"a Keras {kind} or its name\. Received: .*KLDivergence"
+    with pytest.raises((TypeError, ValueError), match=message):
+        layer_api.VariableLayer(3, **{kind: block})
+    with pytest.raises((TypeError, ValueError), match=message):
+        layer_api.AutoregressiveNetwork(2, **{f"kernel_{kind}": block})
