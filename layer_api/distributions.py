@@ -1,8 +1,8 @@
 """The distributions that the package computes with itself.
 
-A named posterior or prior is one of these small tuples, so that layers of named blocks need no
+A named posterior or prior is one of these small objects, so that layers of named blocks need no
 probability library, neither to load nor to run. Whatever else a user brings is a distribution of
-the backend's own library, and `library` turns these tuples into such ones when a user's function,
+the backend's own library, and `library` turns these into such ones when a user's function,
 or a user who looks at `layer.kernel_posterior`, wants to see them.
 """
 

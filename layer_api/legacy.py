@@ -12,7 +12,15 @@ import os
 import keras
 from keras import ops
 
-from layer_api import arguments, backend, distributions, identifiers, noise, posteriors
+from layer_api import (
+    arguments,
+    backend,
+    distributions,
+    identifiers,
+    noise,
+    posteriors,
+    stochastic,
+)
 
 # Our classes and those of `tfp.layers` that compute the same from a kernel's distribution.
 _COMPUTED_BY = {
@@ -155,14 +163,13 @@ class _Configured:
         """Save the weights and the state of the noise."""
         super().save_own_variables(store)
         if hasattr(self._ours, "seed_generator"):
-            store["noise_state"] = self._ours.seed_generator.state.numpy()
+            noise.save(self._ours.seed_generator, store)
 
     def load_own_variables(self, store):
         """Load what `save_own_variables` saved."""
-        weights = {name: store[name] for name in store.keys() if name != "noise_state"}  # noqa: SIM118
-        super().load_own_variables(weights)
         if hasattr(self._ours, "seed_generator"):
-            self._ours.seed_generator.state.assign(store["noise_state"])
+            store = noise.load(self._ours.seed_generator, store)
+        super().load_own_variables(store)
 
 
 class _Variational(_Configured):
@@ -268,23 +275,11 @@ def _creating(layer, ours, created):
         created: dictionary that gets the variables by name.
     """
 
-    def create(
-        name, shape=None, dtype=None, initializer=None, regularizer=None,
-        trainable=None, constraint=None, **kwargs,
-    ):  # fmt: skip
-        created[name] = layer.add_weight(
-            name=name,
-            shape=tuple(int(n) for n in shape or ()),
-            dtype=dtype,
-            initializer=noise.fresh_initializer(
-                initializer or "glorot_uniform", ours._noise_seed, name
-            ),
-            regularizer=regularizer,
-            trainable=trainable is not False,
-            constraint=constraint,
-            experimental_autocast=False,
-        )
-        return created[name]
+    def create(*args, **kwargs):
+        given = stochastic.variable_arguments(ours._noise_seed, *args, **kwargs)
+        variable = layer.add_weight(**given, experimental_autocast=False)
+        created[given["name"]] = variable
+        return variable
 
     return create
 

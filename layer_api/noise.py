@@ -45,6 +45,17 @@ def previous(generator):
     return state - ops.convert_to_tensor([0, 1], state.dtype)
 
 
+def save(generator, store):
+    """Save the state of `generator` beside a layer's weights, so that a resumed run draws on."""
+    store["noise_state"] = ops.convert_to_numpy(generator.state)
+
+
+def load(generator, store):
+    """Load what `save` saved; return the weights."""
+    generator.state.assign(store["noise_state"])
+    return {name: store[name] for name in store.keys() if name != "noise_state"}  # noqa: SIM118
+
+
 def key(state, stream):
     """Return the key of one stream of draws; replicas of a distributed run get different ones."""
     counter = state[1] * len(STREAMS) + STREAMS.index(stream)

@@ -17,6 +17,22 @@ class _Fixed(identifiers.Block):
         return distributions.library(ours, shape, keras.backend.standardize_dtype(dtype))
 
 
+class _LocScale(_Fixed):
+    """A prior with the same mean and the same scale, two numbers, for all weights."""
+
+    def __init__(self, loc=0.0, scale=1.0):
+        self.loc = arguments.number("loc", loc)
+        self.scale = arguments.scale("scale", scale)
+
+    def parametrize(self, *_):
+        """Return the distribution as one of ours."""
+        return self._MAKES(self.loc, self.scale)
+
+    def get_config(self):
+        """Return the arguments that make an equal block."""
+        return {"loc": self.loc, "scale": self.scale}
+
+
 @keras.saving.register_keras_serializable("layer_api")
 class StandardNormal(_Fixed):
     """Prior of independent normals with mean 0 and standard deviation 1.
@@ -43,7 +59,7 @@ class StandardNormal(_Fixed):
 
 
 @keras.saving.register_keras_serializable("layer_api")
-class NormalPrior(_Fixed):
+class NormalPrior(_LocScale):
     """Prior of independent normals with a mean and a standard deviation of your choice.
 
     A small `scale` holds the weights close to `loc`, a large one leaves them free. The divergence
@@ -68,21 +84,11 @@ class NormalPrior(_Fixed):
     ```
     """
 
-    def __init__(self, loc=0.0, scale=1.0):
-        self.loc = arguments.number("loc", loc)
-        self.scale = arguments.scale("scale", scale)
-
-    def parametrize(self, *_):
-        """Return the distribution as one of ours."""
-        return distributions.Normal(self.loc, self.scale)
-
-    def get_config(self):
-        """Return the arguments that make an equal block."""
-        return {"loc": self.loc, "scale": self.scale}
+    _MAKES = distributions.Normal
 
 
 @keras.saving.register_keras_serializable("layer_api")
-class LaplacePrior(_Fixed):
+class LaplacePrior(_LocScale):
     """Prior of independent Laplace distributions: most weights near `loc`, a few far from it.
 
     Its density `exp(-abs(w - loc) / scale) / (2 scale)` favours sparse weights, as an L1 penalty
@@ -108,17 +114,7 @@ class LaplacePrior(_Fixed):
     ```
     """
 
-    def __init__(self, loc=0.0, scale=1.0):
-        self.loc = arguments.number("loc", loc)
-        self.scale = arguments.scale("scale", scale)
-
-    def parametrize(self, *_):
-        """Return the distribution as one of ours."""
-        return distributions.Laplace(self.loc, self.scale)
-
-    def get_config(self):
-        """Return the arguments that make an equal block."""
-        return {"loc": self.loc, "scale": self.scale}
+    _MAKES = distributions.Laplace
 
 
 @keras.saving.register_keras_serializable("layer_api")

@@ -48,34 +48,19 @@ class StochasticLayer(Layer):
         }
 
     def save_own_variables(self, store):
-        """Save the weights and the state of the noise, so that a resumed run draws on."""
+        """Save the weights and the state of the noise."""
         super().save_own_variables(store)
-        store["noise_state"] = ops.convert_to_numpy(self.seed_generator.state)
+        noise.save(self.seed_generator, store)
 
     def load_own_variables(self, store):
         """Load what `save_own_variables` saved."""
-        self.seed_generator.state.assign(store["noise_state"])
-        weights = {name: store[name] for name in store.keys() if name != "noise_state"}  # noqa: SIM118
-        super().load_own_variables(weights)
+        super().load_own_variables(noise.load(self.seed_generator, store))
 
-    def _create_variable(
-        self, name, shape=None, dtype=None, initializer=None, regularizer=None,
-        trainable=None, constraint=None, **kwargs,
-    ):  # fmt: skip
+    def _create_variable(self, *args, **kwargs):
         """`add_variable_fn` at build: create. Not cast: scale and divergence stay in float32."""
-        variable = self.add_weight(
-            name=name,
-            shape=tuple(int(n) for n in shape or ()),
-            dtype=dtype,
-            initializer=noise.fresh_initializer(
-                initializer or "glorot_uniform", self._noise_seed, name
-            ),
-            regularizer=regularizer,
-            trainable=trainable is not False,
-            constraint=constraint,
-            autocast=False,
-        )
-        return variable.value
+        return self.add_weight(
+            **variable_arguments(self._noise_seed, *args, **kwargs), autocast=False
+        ).value
 
     def _look_up_variable(self, name, *_, **__):
         """`add_variable_fn` afterwards: the value that the variable has now."""
@@ -83,6 +68,22 @@ class StochasticLayer(Layer):
 
     def _cast(self, x):
         return ops.cast(x, self.compute_dtype)
+
+
+def variable_arguments(
+    seed, name, shape=None, dtype=None, initializer=None, regularizer=None,
+    trainable=None, constraint=None, **_,
+):  # fmt: skip
+    """Return what `add_weight` gets where `add_variable_fn` got the arguments after `seed`."""
+    return {
+        "name": name,
+        "shape": tuple(int(n) for n in shape or ()),
+        "dtype": dtype,
+        "initializer": noise.fresh_initializer(initializer or "glorot_uniform", seed, name),
+        "regularizer": regularizer,
+        "trainable": trainable is not False,
+        "constraint": constraint,
+    }
 
 
 def throw_away_variable(name, shape=None, dtype=None, *_, **__):

@@ -10,7 +10,7 @@ import jax.extend
 import jax.numpy as jnp
 import keras
 
-from layer_api.backend.series import COS, SIN, polynomial
+from layer_api.backend import series
 
 LIBRARY = "NumPyro"
 
@@ -40,22 +40,10 @@ def random_normal(shape, key, dtype):
 
 
 def _pairs_of_normals(one, other):
-    """Return two normals for two random words: r * (cos a, sin a), r = sqrt(-2 log u).
-
-    (Box and Muller 1958.) The angle is one of the first quadrant, a = t + pi / 4, and each normal
-    has a random sign:
-
-        cos a = (cos t - sin t) / sqrt(2),    sin a = (cos t + sin t) / sqrt(2)
-
-    All 32 bits of a word go into u, so that the tail ends at 6.7.
-    """
-    u = (one.astype("float32") + 0.5) * 2.0**-32
-    r = jnp.sqrt(-jnp.log(u))
-    # The upper 24 bits make the angle, the lowest two the signs.
-    angle = (other >> 8).astype("int32").astype("float32") + 0.5
-    t = (angle * 2.0**-24 - 0.5) * (math.pi / 2)
-    cos, sin = polynomial(t * t, COS), t * polynomial(t * t, SIN)
-    return _with_sign(r * (cos - sin), other << 31), _with_sign(r * (cos + sin), other >> 1 << 31)
+    """Return two normals for two words: the lowest bits of the second are the signs."""
+    angle = (other >> 8).astype("int32").astype("float32")
+    cosine, sine = series.normals_without_signs(one.astype("float32"), angle, jnp.log, jnp.sqrt)
+    return _with_sign(cosine, other << 31), _with_sign(sine, other >> 1 << 31)
 
 
 def _with_sign(x, sign):

@@ -9,7 +9,7 @@ import math
 
 import tensorflow as tf
 
-from layer_api.backend.series import COS, LOG1P, SIN, polynomial
+from layer_api.backend import series
 
 # To compile takes half a second for every shape; of a smaller kernel, a step gains too little.
 _LEAST = 2**16
@@ -91,54 +91,35 @@ def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
     return divergence(tf.convert_to_tensor(loc), tf.convert_to_tensor(untransformed_scale))
 
 
-def _divergence(shape, loc, untransformed_scale, eps, p_loc, p_scale):
+def _divergence(_, loc, untransformed_scale, eps, p_loc, p_scale):
     """Return the divergence and its derivative with respect to `untransformed_scale`."""
     softplus, sigmoid = _softplus_and_sigmoid(untransformed_scale)
     scale = eps + softplus
     r, d = scale / p_scale, (loc - p_loc) / p_scale
     terms = 0.5 * (r * r + d * d - 1.0) - tf.math.log(r)
-    # Row by row: a single sum over millions of float32 would lose digits.
-    rows = tf.reduce_sum(tf.reshape(terms, [-1, _row_length(shape)]), axis=-1)
-    return tf.reduce_sum(rows), (r / p_scale - 1 / scale) * sigmoid
-
-
-def _row_length(shape):
-    """Return a divisor of the number of elements, not too far from its square root."""
-    n = math.prod(shape)
-    return next(m for m in range(math.isqrt(n), 0, -1) if n % m == 0)
+    # A sum over millions of float32, one after the other, would lose digits.
+    total = tf.reduce_sum(tf.cast(terms, "float64"))
+    return tf.cast(total, "float32"), (r / p_scale - 1 / scale) * sigmoid
 
 
 def _softplus_and_sigmoid(x):
     """Return max(x, 0) + log(1 + t), t = exp(-|x|), and its derivative."""
     t = tf.exp(-tf.abs(x))
-    s = t / (2.0 + t)
-    log1p = 2.0 * s * polynomial(s * s, LOG1P)
-    return tf.maximum(x, 0.0) + log1p, tf.where(x >= 0.0, 1.0, t) / (1.0 + t)
+    return tf.maximum(x, 0.0) + series.log1p(t), tf.where(x >= 0.0, 1.0, t) / (1.0 + t)
 
 
 def _normals(shape, key):
-    """Draw standard normals in pairs r * (cos a, sin a), r = sqrt(-2 log u), a and u uniform.
-
-    (Box and Muller 1958.) The angle is one of the first quadrant, a = t + pi / 4, and each normal
-    has a random sign:
-
-        cos a = (cos t - sin t) / sqrt(2),    sin a = (cos t + sin t) / sqrt(2)
-
-    All 32 bits of a word go into u, so that the tail ends at 6.7.
-    """
+    """Draw standard normals, two for two words: the lowest bits of the second are the signs."""
     n = math.prod(shape)
     words = tf.random.stateless_uniform(
         [2, (n + 1) // 2], key, minval=None, maxval=None, dtype="uint32", alg="philox"
     )
-    u = (tf.cast(words[0], "float32") + 0.5) * 2.0**-32
-    r = tf.sqrt(-tf.math.log(u))
-    # The upper 24 bits make the angle, the lowest two the signs.
-    angle = tf.cast(tf.bitcast(tf.bitwise.right_shift(words[1], 8), "int32"), "float32") + 0.5
-    t = (angle * 2.0**-24 - 0.5) * (math.pi / 2)
-    cos, sin = polynomial(t * t, COS), t * polynomial(t * t, SIN)
+    one = tf.cast(words[0], "float32")
+    other = tf.cast(tf.bitcast(tf.bitwise.right_shift(words[1], 8), "int32"), "float32")
+    cosine, sine = series.normals_without_signs(one, other, tf.math.log, tf.sqrt)
     first = tf.bitwise.left_shift(words[1], 31)
     second = tf.bitwise.left_shift(tf.bitwise.right_shift(words[1], 1), 31)
-    pairs = [_with_sign(r * (cos - sin), first), _with_sign(r * (cos + sin), second)]
+    pairs = [_with_sign(cosine, first), _with_sign(sine, second)]
     return tf.reshape(tf.concat(pairs, 0)[:n], shape)
 
 
