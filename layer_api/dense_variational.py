@@ -104,10 +104,6 @@ class DenseVariational(StochasticLayer):
         **kwargs,
     ):
         units = arguments.whole_number("units", units, 1, "Pass, for example, units=10.")
-        given = {"make_posterior_fn": make_posterior_fn, "make_prior_fn": make_prior_fn}
-        meant = {name: _meaning(name, identifier) for name, identifier in given.items()}
-        # The config of a file has served its turn: a layer that is loaded prints as any other.
-        given = {name: meant[name] if isinstance(v, dict) else v for name, v in given.items()}
         if kl_weight is not None:
             kl_weight = arguments.weight("kl_weight", kl_weight)
         kl_use_exact = arguments.flag("kl_use_exact", kl_use_exact)
@@ -116,7 +112,8 @@ class DenseVariational(StochasticLayer):
             arguments.flag("trainable", kwargs["trainable"])
 
         super().__init__(
-            given=given,
+            given={"make_posterior_fn": make_posterior_fn, "make_prior_fn": make_prior_fn},
+            meaning=_meaning,
             activation=activation,
             activity_regularizer=activity_regularizer,
             seed=seed,
@@ -126,8 +123,6 @@ class DenseVariational(StochasticLayer):
         self.units = units
         self.kl_use_exact = kl_use_exact
         self.use_bias = use_bias
-        for name, function in meant.items():
-            setattr(self, name, function)
 
     def build(self, input_shape):
         """Create the variables of the posterior and of the prior, and add the divergence."""

@@ -10,7 +10,8 @@ from layer_api.layer import Layer
 class StochasticLayer(Layer):
     """Layer with an activation, a seed that governs every draw, and a weight of its divergence.
 
-    `given` holds the arguments that name, or are, functions, as the user gave them.
+    `given` holds the arguments that name, or are, functions, as the user gave them, for the config;
+    what each stands for, `meaning(argument, value)`, becomes an attribute.
     """
 
     LOSSES = """
@@ -21,8 +22,11 @@ class StochasticLayer(Layer):
     """
 
     def __init__(
-        self, *, given, activation, activity_regularizer, seed, kl_weight, **kwargs
+        self, *, given, meaning, activation, activity_regularizer, seed, kl_weight, **kwargs
     ):  # fmt: skip
+        meant = {name: meaning(name, identifier) for name, identifier in given.items()}
+        # The config of a file has served its turn: a layer that is loaded prints as any other.
+        given = {name: meant[name] if isinstance(v, dict) else v for name, v in given.items()}
         arguments.only_known(type(self), kwargs)
         activation = identifiers.activation(activation)
         seed = arguments.seed(seed)
@@ -36,6 +40,8 @@ class StochasticLayer(Layer):
         self._noise_seed = noise.drawn_seed() if seed is None else seed
         self.seed_generator = keras.random.SeedGenerator(self._noise_seed)
         vars(self)["_given"] = given  # past Keras's tracker, which would wrap what it finds
+        for name, function in meant.items():
+            setattr(self, name, function)
 
     def get_config(self):
         """Return the arguments that make an equal layer; refuse functions that cannot be saved."""

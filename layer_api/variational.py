@@ -108,7 +108,6 @@ class VariationalLayer(StochasticLayer):
     ):
         kl_weight = arguments.weight("kl_weight", kl_weight)
         trainable = arguments.flag("trainable", trainable)
-        # What the user gave, for the config; beside what it stands for, as attributes.
         given = {
             "kernel_posterior_fn": kernel_posterior_fn,
             "kernel_posterior_tensor_fn": kernel_posterior_tensor_fn,
@@ -119,12 +118,10 @@ class VariationalLayer(StochasticLayer):
             "bias_prior_fn": bias_prior_fn,
             "bias_divergence_fn": bias_divergence_fn,
         }
-        meant = {name: _meaning(name, identifier) for name, identifier in given.items()}
-        # The config of a file has served its turn: a layer that is loaded prints as any other.
-        given = {name: meant[name] if isinstance(v, dict) else v for name, v in given.items()}
 
         super().__init__(
             given=given,
+            meaning=_meaning,
             activation=activation,
             activity_regularizer=activity_regularizer,
             seed=seed,
@@ -132,8 +129,6 @@ class VariationalLayer(StochasticLayer):
             trainable=trainable,
             **kwargs,
         )
-        for name, function in meant.items():
-            setattr(self, name, function)
 
     def build(self, input_shape):
         """Create the variables of the posteriors and priors, and add the divergences as losses."""
