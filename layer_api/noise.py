@@ -58,8 +58,7 @@ def load(generator, store):
 
 def key(state, stream):
     """Return the key of one stream of draws; replicas of a distributed run get different ones."""
-    counter = state[1] * len(STREAMS) + STREAMS.index(stream)
-    return backend.make_key(state[0], counter)
+    return backend.make_key(state, len(STREAMS), STREAMS.index(stream))
 
 
 def normal(shape, key, dtype):

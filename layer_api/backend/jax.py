@@ -15,8 +15,9 @@ from layer_api.backend import series
 LIBRARY = "NumPyro"
 
 
-def make_key(seed, counter):
-    """Return the key of one stream of random numbers: its two words are the two of Threefry."""
+def make_key(state, streams=1, index=0):
+    """Return the key (seed, counter * streams + index) of random numbers, as that of Threefry."""
+    seed, counter = state[0], state[1] * streams + index
     return jax.random.wrap_key_data(
         jnp.stack([seed, counter]).astype("uint32"), impl="threefry2x32"
     )
@@ -165,10 +166,10 @@ def sample(distribution, sample_shape=(), seed=None):
     shape = (sample_shape,) if isinstance(sample_shape, int) else tuple(sample_shape)
     if seed is not None:
         words = jnp.broadcast_to(jnp.asarray(seed, "uint32"), (2,))
-        return distribution.sample(make_key(*words), shape)
+        return distribution.sample(make_key(words), shape)
     if "sample" in vars(distribution):
         return distribution.sample(sample_shape=shape)
-    return distribution.sample(make_key(*keras.random.SeedGenerator().next()), shape)
+    return distribution.sample(make_key(keras.random.SeedGenerator().next()), shape)
 
 
 def _base(distribution):

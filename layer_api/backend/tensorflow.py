@@ -13,8 +13,12 @@ LIBRARY = "TensorFlow Probability"
 _SIGNS_OF_A_BYTE = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
 
 
-def make_key(seed, counter):
-    """Return the key of one stream of random numbers, different in each replica."""
+def make_key(state, streams=1, index=0):
+    """Return the key (seed, counter * streams + index) of random numbers.
+
+    It is different in each replica of a distributed run.
+    """
+    seed, counter = state[0], state[1] * streams + index
     context = tf.distribute.get_replica_context()
     if context is not None and context.num_replicas_in_sync > 1:
         # 0x9E3779B1, the golden ratio of 32 bits, keeps the replicas' seeds far apart.

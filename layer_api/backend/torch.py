@@ -35,19 +35,19 @@ def _scrambled(word):
     return word ^ (word >> 16)
 
 
-def make_key(seed, counter):
-    """Return the key of one stream of random numbers.
+def make_key(state, streams=1, index=0):
+    """Return the key (seed, counter * streams + index) of random numbers.
 
     torch seeds its generator on the CPU with 32 bits. They are different for all counters of one
     seed, and the sequence of one seed is not that of another one shifted.
     """
-    device = seed.device
-    if device.type == "meta":
-        return _Key(None, device)
-    seed, counter = (word & 0xFFFFFFFF for word in torch.stack([seed, counter]).tolist())
+    if state.device.type == "meta":
+        return _Key(None, state.device)
+    seed, counter = state.tolist()
+    seed, counter = seed & 0xFFFFFFFF, (counter * streams + index) & 0xFFFFFFFF
     first = _scrambled(seed ^ 0x9E3779B9)
     number = _scrambled(_scrambled(counter ^ first) ^ _scrambled(first ^ 0x7F4A7C15))
-    return _Key(number, device)
+    return _Key(number, state.device)
 
 
 def _generator(key):
@@ -207,7 +207,7 @@ def sample(distribution, sample_shape=(), seed=None):
     shape = torch.Size([sample_shape] if isinstance(sample_shape, int) else sample_shape)
     if seed is not None:
         words = torch.as_tensor(seed).expand(2)
-        distribution = seeded(distribution, make_key(*words))
+        distribution = seeded(distribution, make_key(words))
     return distribution.rsample(shape) if distribution.has_rsample else distribution.sample(shape)
 
 

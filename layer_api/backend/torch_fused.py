@@ -1,4 +1,7 @@
-"""What every step needs for every weight, in torch: few loops, and derivatives in closed form."""
+"""What every step needs for every weight, in torch: few loops, and derivatives in closed form.
+
+Fresh memory costs more than most of the arithmetic, so results are written into what is at hand.
+"""
 
 import math
 
@@ -29,7 +32,9 @@ class _Deviation(torch.autograd.Function):
     @staticmethod
     def backward(ctx, upstream):
         untransformed_scale, e = ctx.saved_tensors
-        return upstream * e * torch.sigmoid(untransformed_scale), None, None
+        if torch.is_grad_enabled():  # for a second derivative: as a function of the variable
+            return upstream * e * torch.sigmoid(untransformed_scale), None, None
+        return torch.sigmoid(untransformed_scale).mul_(e).mul_(upstream), None, None
 
 
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
@@ -41,27 +46,26 @@ class _Divergence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, loc, untransformed_scale, eps, p_loc, p_scale):
         scale = softplus(untransformed_scale).add_(eps)
-        ctx.save_for_backward(loc, untransformed_scale, scale)
-        ctx.numbers = eps, p_loc, p_scale
         d = loc - p_loc if p_loc else loc
         squares = (_sum_of_squares(scale) + _sum_of_squares(d)) / p_scale**2
-        logarithms = scale.log().sum() - loc.numel() * math.log(p_scale)
+        room = scale.log()
+        logarithms = room.sum() - loc.numel() * math.log(p_scale)
+        # The derivative by untransformed_scale, (scale / p_scale^2 - 1 / scale) * sigmoid.
+        slope = torch.reciprocal(scale, out=room).neg_().add_(scale, alpha=1 / p_scale**2)
+        slope.mul_(torch.sigmoid(untransformed_scale, out=scale))
+        ctx.save_for_backward(loc, untransformed_scale, slope)
+        ctx.numbers = eps, p_loc, p_scale
         return 0.5 * (squares - loc.numel()) - logarithms
 
     @staticmethod
     def backward(ctx, upstream):
-        loc, untransformed_scale, scale = ctx.saved_tensors
+        loc, untransformed_scale, slope = ctx.saved_tensors
         eps, p_loc, p_scale = ctx.numbers
-        d = loc - p_loc if p_loc else loc
-        by_loc = d * (upstream / p_scale**2)
         if torch.is_grad_enabled():  # for a second derivative: as a function of the variable
             scale = softplus(untransformed_scale) + eps
-            by_scale = scale / p_scale**2 - 1 / scale
-            return by_loc, by_scale * torch.sigmoid(untransformed_scale) * upstream, *3 * [None]
-        # In place, which is faster.
-        by_scale = scale.reciprocal().neg_().add_(scale, alpha=1 / p_scale**2)
-        by_scale.mul_(torch.sigmoid(untransformed_scale)).mul_(upstream)
-        return by_loc, by_scale, *3 * [None]
+            slope = (scale / p_scale**2 - 1 / scale) * torch.sigmoid(untransformed_scale)
+        d = loc - p_loc if p_loc else loc
+        return d * (upstream / p_scale**2), slope * upstream, *3 * [None]
 
 
 def _sum_of_squares(x):
