@@ -1,16 +1,16 @@
 """JAX, with the distributions of NumPyro."""
 
 import copy
+import functools
 import itertools
 import math
 import sys
 
 import jax
-import jax.extend
 import jax.numpy as jnp
 import keras
 
-from layer_api.backend import series
+from layer_api.backend import xla
 
 LIBRARY = "NumPyro"
 
@@ -23,34 +23,44 @@ def make_key(state, streams=1, index=0):
     )
 
 
-def _words(shape, key):
-    """Draw words of 32 random bits, by Threefry, which makes two at a time."""
-    counts = jnp.arange(math.prod(shape), dtype="uint32")
-    words = jax.extend.random.threefry_2x32(jax.random.key_data(key), counts)
-    return words.reshape(shape)
+def _words(n, key):
+    """Draw two times `n` words of 32 random bits."""
+    counts = jnp.arange(n, dtype="uint32")
+    return xla.threefry(jax.random.key_data(key), (counts, counts + jnp.uint32(n)), _rotate_left)
+
+
+def _rotate_left(x, places):
+    return (x << places) | (x >> (32 - places))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _random_normal(shape, key, dtype):
+    if dtype != "float32":
+        return jax.random.normal(key, shape, dtype)
+    n = math.prod(shape)
+    one, other = _words(-(-n // 2), key)
+    angle = (other >> (32 - xla.ANGLE_BITS)).astype("float32")
+    quarter_turn = jax.lax.optimization_barrier(jnp.float32(xla.QUARTER_TURN))
+    pairs = xla.pairs_of_normals(one.astype("float32"), angle, quarter_turn)
+    return pairs.reshape(-1)[:n].reshape(shape)
 
 
 def random_normal(shape, key, dtype):
     """Draw standard normals."""
-    shape = tuple(shape)
-    if jnp.dtype(dtype) != jnp.float32:
-        return jax.random.normal(key, shape, dtype)
-    n = math.prod(shape)
-    pairs = _pairs_of_normals(*_words((2, -(-n // 2)), key))
-    return jnp.concatenate(pairs)[:n].reshape(shape)
+    return _random_normal(tuple(shape), key, jnp.dtype(dtype).name)
 
 
-def _pairs_of_normals(one, other):
-    """Return two normals for two words: the lowest bits of the second are the signs."""
-    angle = (other >> 8).astype("int32").astype("float32")
-    cosine, sine = series.normals_without_signs(one.astype("float32"), angle, jnp.log, jnp.sqrt)
-    return _with_sign(cosine, other << 31), _with_sign(sine, other >> 1 << 31)
-
-
-def _with_sign(x, sign):
-    """Flip the signs of `x` where the highest bit of `sign` is set."""
-    bits = jax.lax.bitcast_convert_type(x, jnp.uint32) ^ sign
-    return jax.lax.bitcast_convert_type(bits, jnp.float32)
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _random_signs(shape, key, dtype):
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    # A sum of two words is as random as one. It is here because XLA would make drawing a word a
+    # part of the loop over its bits, and draw it anew for each, but does not so with a sum.
+    words, _ = _words(2 * -(-rows // 32) * columns, key)
+    words = jnp.sum(words.reshape(2, -1, columns), axis=0, dtype="uint32")
+    places = jnp.arange(32, dtype="uint32")[:, None, None]
+    highest = (words << places) & jnp.uint32(0x80000000)
+    ones = jax.lax.bitcast_convert_type(highest | jnp.uint32(0x3F800000), jnp.float32)  # or -1
+    return ones.reshape(-1, columns)[:rows].reshape(shape).astype(dtype)
 
 
 def random_signs(shape, key, dtype):
@@ -58,14 +68,7 @@ def random_signs(shape, key, dtype):
 
     Words and bits lie such that a loop over the last axis reads words that lie together.
     """
-    rows, columns = math.prod(shape[:-1]), shape[-1]
-    # A sum of two words is as random as one. It is here because XLA would make drawing a word a
-    # part of the loop over its bits, and draw it anew for each, but does not so with a sum.
-    words = jnp.sum(_words((2, -(-rows // 32), columns), key), axis=0, dtype="uint32")
-    places = jnp.arange(32, dtype="uint32")[:, None, None]
-    highest = (words << places) & jnp.uint32(0x80000000)
-    ones = jax.lax.bitcast_convert_type(highest | jnp.uint32(0x3F800000), jnp.float32)  # or -1
-    return ones.reshape(-1, columns)[:rows].reshape(shape).astype(dtype)
+    return _random_signs(tuple(shape), key, jnp.dtype(dtype).name)
 
 
 def dtype_for_callables(name):
