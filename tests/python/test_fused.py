@@ -11,6 +11,7 @@ from keras import ops
 
 import layer_api
 from layer_api import backend, distributions, noise
+from layer_api.backend import xla
 
 BOUND = 5.0  # standard errors
 SHAPE = (512, 160)
@@ -129,6 +130,25 @@ def test_normals_at_ten_million_draws():
         for power in (1, 2):
             x = e[lag:] ** power, e[:-lag] ** power
             assert abs(np.corrcoef(*x)[0, 1]) < BOUND / math.sqrt(e.size - lag)
+
+
+@pytest.mark.parametrize(
+    ("key", "counts", "expected"),
+    [
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((2**32 - 1, 2**32 - 1), (2**32 - 1, 2**32 - 1), (0x1CB996FC, 0xBB002BE7)),
+        ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
+    ],
+)
+def test_words_are_those_of_threefry(key, counts, expected):
+    """The known answers that the authors of the generator publish with it."""
+
+    def rotate_left(x, places):
+        return x << np.uint32(places) | x >> np.uint32(32 - places)
+
+    key, counts = ([np.array([word], "uint32") for word in words] for words in (key, counts))
+    words = xla.threefry(key, counts, rotate_left)
+    assert tuple(int(word[0]) for word in words) == expected
 
 
 def test_streams_and_counters_are_independent():
