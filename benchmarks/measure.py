@@ -126,8 +126,8 @@ def growth(options):
     options.contenders = list(itertools.compress(options.contenders, is_shown))
     # The ends first, in case that the time is up before the middle.
     for depths, batches, widths in [
-        ((1, 16), (1, 1024), (64, 1024)),
-        ((4,), (64, 4096), (256, 4096)),
+        ((1, 16), (1, 4096), (64, 4096)),
+        ((4,), (64, 1024), (512,)),
     ]:
         for depth in depths:
             net = Net(shape=(64,), units=(64,) * depth)

@@ -12,6 +12,7 @@ on disk as well, all processes share them, and the system takes them back when i
 
 import argparse
 import ctypes
+import gc
 import json
 import pathlib
 import re
@@ -20,11 +21,15 @@ import sys
 
 import keras
 import numpy as np
-from contenders import BACKEND, CLASSES, of_this_framework
+from contenders import BACKEND, CLASSES, Net, of_this_framework
 from measure import MLP
 
-BATCH = 1024
 STEPS = 4
+# Of the second, weights and what is computed of each of them take nearly all.
+WORKS = [
+    ("MLP", MLP, 1024),
+    ("one layer of 4096", Net(shape=(4096,), units=(4096,)), 128),
+]
 
 
 def resident(field):
@@ -52,25 +57,36 @@ def main():
     parser.add_argument("--jit", action="store_true", help="compile with jit_compile=True")
     options = parser.parse_args()
     contender = next(one for one in of_this_framework()[0] if one.name == options.contender)
-    generator = np.random.default_rng(0)
-    x = generator.standard_normal((STEPS * BATCH, *MLP.shape), "float32")
-    y = generator.integers(0, CLASSES, len(x)).astype("int32")
-    # The framework itself, with its threads and pools, is there before the network.
-    keras.ops.convert_to_numpy(keras.ops.matmul(x[:BATCH], x[:BATCH].T))
+    # The framework itself, with its threads and pools, is there before the first network.
+    ones = keras.ops.ones((1024, 1024))
+    keras.ops.convert_to_numpy(keras.ops.matmul(ones, ones))
+    for work, net, batch in WORKS:
+        line = {
+            "framework": BACKEND,
+            "compile": "jit_compile" if options.jit else "default",
+            "work": work,
+            "batch": batch,
+            "contender": contender.name,
+            "role": contender.role,
+            "megabytes": taken(contender, net, batch, options.jit),
+        }
+        print(json.dumps(line), flush=True)
+        keras.backend.clear_session()
+        gc.collect()
 
-    before = resident("VmRSS")
-    model = contender.build(MLP, options.jit)
-    model.seconds_per_step(x, y, BATCH)
+
+def taken(contender, net, batch, jit):
+    """Return the megabytes that training steps took at most."""
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((STEPS * batch, *net.shape), "float32")
+    y = generator.integers(0, CLASSES, len(x)).astype("int32")
     forget_peak()
-    model.seconds_per_step(x, y, BATCH)
-    line = {
-        "framework": BACKEND,
-        "compile": "jit_compile" if options.jit else "default",
-        "contender": contender.name,
-        "role": contender.role,
-        "megabytes": resident("VmHWM") - before,
-    }
-    print(json.dumps(line))
+    before = resident("VmRSS")
+    model = contender.build(net, jit)
+    model.seconds_per_step(x, y, batch)
+    forget_peak()
+    model.seconds_per_step(x, y, batch)
+    return resident("VmHWM") - before
 
 
 if __name__ == "__main__":

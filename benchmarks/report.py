@@ -126,7 +126,7 @@ def overheads(rows):
 def memory(lines):
     """Return the lines of `memory.py`, ours with the ratio to the peer that takes least."""
     rows = []
-    for group in _groups(lines, "framework", "compile"):
+    for group in _groups(lines, "framework", "compile", "work"):
         peers = [line for line in group if line["role"] == "peer"]
         least = min(peers, key=lambda line: line["megabytes"], default=None)
         for line in group:
@@ -209,13 +209,20 @@ def text_of_parts(rows):
 
 def text_of_memory(rows):
     """Return the table of memory as text."""
-    lines = [["Peak memory of a step, MB", "", ""]]
-    for row in rows:
-        place = f"{FRAMEWORKS[row['framework']]}, {COMPILED[row['compile']]}: {row['contender']}"
-        ratio = row["ratio_to_peer"]
-        held = f"{ratio:.2f} of {row['least_peer']}" if ratio else ""
-        lines.append([place, f"{row['megabytes']:.0f}", held])
+    works = _groups(rows, "work", "batch")
+    lines = [
+        ["Peak memory of a step, MB", *(f"{w[0]['work']}, batch {w[0]['batch']}" for w in works)]
+    ]
+    for group in _groups(rows, "framework", "compile", "contender"):
+        first = group[0]
+        place = f"{FRAMEWORKS[first['framework']]}, {COMPILED[first['compile']]}"
+        lines.append([f"{place}: {first['contender']}", *map(_megabytes, group)])
     return _aligned(lines)
+
+
+def _megabytes(row):
+    ratio = row["ratio_to_peer"]
+    return f"{row['megabytes']:.0f}" + (f" ({ratio:.2f} of {row['least_peer']})" if ratio else "")
 
 
 def text_of_overheads(rows):

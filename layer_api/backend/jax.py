@@ -17,10 +17,8 @@ LIBRARY = "NumPyro"
 
 def make_key(state, streams=1, index=0):
     """Return the key (seed, counter * streams + index) of random numbers, as that of Threefry."""
-    seed, counter = state[0], state[1] * streams + index
-    return jax.random.wrap_key_data(
-        jnp.stack([seed, counter]).astype("uint32"), impl="threefry2x32"
-    )
+    words = state.astype("uint32") * jnp.uint32([1, streams]) + jnp.uint32([0, index])
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
 
 
 def _words(n, key):

@@ -2,6 +2,7 @@
 
 import csv
 import pathlib
+import re
 import sys
 
 import pytest
@@ -75,12 +76,18 @@ def test_memory_is_held_against_the_peer_that_takes_least():
     taken = {"layer_api": 30.0, "keras-proba": 40.0, "bayesian-torch": 60.0}
     lines = [
         {"framework": "torch", "compile": "default", "contender": name, "role": role}
-        | {"megabytes": taken[name]}
+        | {"work": work, "batch": 8, "megabytes": factor * taken[name]}
+        for work, factor in {"small": 1, "large": 10}.items()
         for name, role in roles.items()
     ]
-    ours = report.memory(lines)[0]
-    assert ours["least_peer"] == "keras-proba"
-    assert ours["ratio_to_peer"] == pytest.approx(0.75)
+    rows = report.memory(lines)
+    ours, ours_large = rows[0], rows[3]
+    assert ours["least_peer"] == ours_large["least_peer"] == "keras-proba"
+    assert ours["ratio_to_peer"] == ours_large["ratio_to_peer"] == pytest.approx(0.75)
+    title, first, second, _ = report.text_of_memory(rows).splitlines()
+    assert re.split(" {2,}", title)[1:] == ["small, batch 8", "large, batch 8"]
+    assert re.split(" {2,}", first)[1:] == ["30 (0.75 of keras-proba)", "300 (0.75 of keras-proba)"]
+    assert second.split()[-2:] == ["40", "400"]
 
 
 def test_r_and_python_are_compared_round_by_round():
