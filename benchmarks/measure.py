@@ -115,7 +115,7 @@ def table(options):
     for jit in (False, True) if BACKEND == "tensorflow" else (False,):
         for batch in (128, 1024):
             compare(options, "MLP, training", MLP, batch, jit=jit)
-        if not options.quick:
+        if not options.quick and not jit:
             compare(options, "conv net, training", CONV_NET, 128, jit=jit)
             compare(options, "MLP, prediction", MLP, 1024, train=False, jit=jit)
 
@@ -127,7 +127,7 @@ def growth(options):
     # The ends first, in case that the time is up before the middle.
     for depths, batches, widths in [
         ((1, 16), (1, 4096), (64, 4096)),
-        ((4,), (64, 1024), (512,)),
+        ((4,), (1024, 64), (1024, 256)),
     ]:
         for depth in depths:
             net = Net(shape=(64,), units=(64,) * depth)
