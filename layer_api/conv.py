@@ -142,11 +142,11 @@ class _Conv(VariationalLayer):
         return ops.conv(inputs, kernel, self.strides, padding, self.data_format, self.dilation_rate)
 
     def _add_bias(self, outputs, bias):
-        if self._channel_axis == 1:
-            bias = ops.reshape(bias, (-1, *[1] * self.rank))
+        if self._channel_axis == -1:
+            return super()._add_bias(outputs, bias)
         # Not by ops.add, which on TensorFlow takes such a bias for one of the last axis if that has
         # as many elements.
-        return outputs + bias
+        return outputs + ops.reshape(bias, (-1, *[1] * self.rank))
 
     def _sign_shapes(self, input_shape, output_shape):
         # Every example has one kernel (Wen et al. 2018, section 3.2): its positions share signs.
