@@ -11,7 +11,6 @@ sizes <- lapply(jsonlite::fromJSON(commandArgs(trailingOnly = TRUE)), as.integer
 random <- numpy$random$default_rng(0L)
 x <- random$standard_normal(reticulate::tuple(sizes$rows, sizes$inputs))
 y <- random$integers(0L, 10L, sizes$rows)
-array <- reticulate::r_to_py(x)$astype("float32", order = "C")
 
 network <- function(model, layers) {
   for (i in seq_len(layers - 1L)) {
@@ -58,13 +57,10 @@ tasks <- list(
     copy_once(numbers)
   },
   "train" = function() {
-    model$fit(x, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
-  },
-  "train, array" = function() {
-    model$fit(array, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
+    model$fit(x, y, batch_size = sizes$batch, verbose = 0L)
   },
   "train, keras3" = function() {
-    fit(model_of_keras3, x, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
+    fit(model_of_keras3, x, y, batch_size = sizes$batch, verbose = 0L)
   }
 )
 

@@ -6,7 +6,6 @@ each other. So it need not be the ratio of the medians to the last digit.
 
 import csv
 import json
-import operator
 import statistics
 
 FRAMEWORKS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
@@ -144,30 +143,29 @@ def memory(lines):
 def from_r(lines):
     """Return what every task takes from R and from Python, and the ratio of the two.
 
-    They are compared round by round, as in `summarize`: by the clock, and by processors, which
-    counts no time in which another program had them.
+    The least of the rounds, by the clock and by processors: the task is the same in each, and what
+    a round takes more than another is none of it. In some epochs TensorFlow waits half a second,
+    whoever calls `fit()`.
     """
-    return [
-        {
-            "task": line["task"],
-            "layers": line["layers"],
-            "epochs": line["epochs"],
-            "seconds_r": statistics.median(line["r"]),
-            "seconds_python": statistics.median(line["python"]),
-            "ratio": _between(operator.truediv, line["r"], line["python"]),
-            "cpu_ratio": _between(operator.truediv, line["r_cpu"], line["python_cpu"]),
-            "difference": _between(operator.sub, line["r"], line["python"]),
-            "cpu_difference": _between(operator.sub, line["r_cpu"], line["python_cpu"]),
-            # Of the result, in R, while it is made: only where that is all there is to do.
-            "copies": statistics.median(line["copies"]) if "copy" in line["task"] else None,
-            "rounds": len(line["r"]),
-        }
-        for line in lines
-    ]
-
-
-def _between(operation, of_r, of_python):
-    return statistics.median(map(operation, of_r, of_python))
+    rows = []
+    for line in lines:
+        least = {key: min(line[key]) for key in ("r", "python", "r_cpu", "python_cpu")}
+        rows.append(
+            {
+                "task": line["task"],
+                "layers": line["layers"],
+                "seconds_r": least["r"],
+                "seconds_python": least["python"],
+                "ratio": least["r"] / least["python"],
+                "cpu_ratio": least["r_cpu"] / least["python_cpu"],
+                "difference": least["r"] - least["python"],
+                "cpu_difference": least["r_cpu"] - least["python_cpu"],
+                # Of the result, in R, while it is made: only where that is all there is to do.
+                "copies": statistics.median(line["copies"]) if "copy" in line["task"] else None,
+                "rounds": len(line["r"]),
+            }
+        )
+    return rows
 
 
 def text(rows):
