@@ -9,7 +9,7 @@ import pytest
 
 os.environ["RETICULATE_PYTHON"] = sys.executable
 
-from rpy2 import rinterface, robjects
+from rpy2 import robjects
 
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "python"))  # the cases, and what they do in Python
@@ -50,10 +50,22 @@ class R:
         return value
 
 
+def end(status):
+    """End the process without ending R or Python in it.
+
+    A thread of reticulate, which nothing stops, asks Python twice a second to let R handle its
+    events. It also asks a Python that has ended, and that crashes the process. The end of R in turn
+    lets reticulate before 1.29 call into a Python that has ended.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def pytest_sessionfinish(exitstatus):
+    atexit.register(end, exitstatus)
+
+
 @pytest.fixture(scope="session")
 def r():
-    r = R()
-    if r("utils::packageVersion('reticulate') < '1.29'"):
-        # At its end this reticulate would call into a Python that has ended: R ends as the process.
-        atexit.unregister(rinterface.endr)
-    return r
+    return R()
