@@ -147,7 +147,7 @@ class DenseVariational(StochasticLayer):
                 setattr(self, f"_{role}", made)
             self._distribution(role, example, throw_away_variable)
         for role in ("posterior", "prior"):
-            self._distribution(role, example, self._create_variable)
+            self._distribution(role, example, self._variables_of(f"make_{role}", True))
         if not self._depends_on_inputs() and self.kl_weight != 0:
             self.add_loss(self._divergence_of_last_call)
         self.input_spec = layers.InputSpec(min_ndim=2, axes={-1: features})
@@ -207,7 +207,7 @@ class DenseVariational(StochasticLayer):
         block, shape = getattr(self, f"make_{role}_fn"), (self._size,)
         if _is_block(block):
             dtype = backend.dtype_for_callables(self.variable_dtype)
-            add_variable_fn = add_variable_fn or self._look_up_variable
+            add_variable_fn = add_variable_fn or self._variables_of(f"make_{role}")
             return block.parametrize(dtype, shape, role, self.trainable, add_variable_fn)
         distribution = getattr(self, f"_{role}")(inputs)
         if not backend.is_distribution(distribution):

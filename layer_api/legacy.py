@@ -182,8 +182,11 @@ class _Variational(_Configured):
 
     def __init__(self, ours, **kwargs):
         # Past Keras's tracker, to which `ours` would be a layer inside this one.
-        vars(self).update(_ours=ours, _created={}, _noise_state=None)
-        vars(ours)["_look_up_variable"] = lambda name, *_, **__: self._created[name]
+        vars(self).update(_ours=ours, _noise_state=None)
+        vars(ours).update(
+            _create_variable=functools.partial(_add_weight, self),
+            _value_of=lambda variable: variable,
+        )
         own = {
             name: getattr(ours, name)
             for name in arguments.parameters_of(type(ours))
@@ -233,9 +236,9 @@ class _Variational(_Configured):
 
     def _create(self, argument, function, dtype, shape, name, trainable, add_variable_fn):
         """Return the posterior or prior of `function`, whose variables are created now."""
-        create = _creating(self, self._ours, self._created)
+        create = self._ours._variables_of(name, creating=True)
         made = function(dtype, tuple(shape), name, trainable, create)
-        created = {id(variable) for variable in self._created.values()}
+        created = {id(variable) for variable in self._ours._created.values()}
         if {id(variable) for variable in getattr(made, "variables", ())} - created:
             # The function has made variables of its own: they are kept, and it is not called again.
             setattr(self, f"_{name}_made", made)
@@ -266,22 +269,8 @@ def _track_noise(layer, ours):
     layer._track_trackable(ours.seed_generator.state.value, "noise")
 
 
-def _creating(layer, ours, created):
-    """Return `add_variable_fn` for a layer of Keras 2, with initial values as in Keras 3.
-
-    Args:
-        layer: layer of Keras 2 that gets the variables.
-        ours: layer of ours, whose seed governs the initial values.
-        created: dictionary that gets the variables by name.
-    """
-
-    def create(*args, **kwargs):
-        given = stochastic.variable_arguments(ours._noise_seed, *args, **kwargs)
-        variable = layer.add_weight(**given, experimental_autocast=False)
-        created[given["name"]] = variable
-        return variable
-
-    return create
+def _add_weight(layer, given):
+    return layer.add_weight(**given, experimental_autocast=False)
 
 
 def _dense_variational(ours, **own):
@@ -324,6 +313,11 @@ def _on_inputs(ours, argument):
         def parametrize(add_variable_fn):
             return block.parametrize(dtype, shape, role, ours.trainable, add_variable_fn)
 
+        def create(name, **kwargs):
+            given = stochastic.variable_arguments(ours._noise_seed, name, name, **kwargs)
+            created[name] = _add_weight(layer, given)
+            return created[name]
+
         def current(_):
             distribution = parametrize(lambda name, **_: created[name])
             if is_joint and isinstance(distribution, distributions.Normal):
@@ -341,7 +335,7 @@ def _on_inputs(ours, argument):
         layer = tfp.layers.DistributionLambda(
             _untranslated(current), convert_to_tensor_fn=_untranslated(draw), dtype=dtype.name
         )
-        parametrize(_creating(layer, ours, created))
+        parametrize(create)
         return layer
 
     return make

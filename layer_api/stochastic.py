@@ -1,5 +1,7 @@
 """The base of the layers that draw their weights: seed, state of the noise, variables, config."""
 
+import collections
+
 import keras
 from keras import ops
 
@@ -39,7 +41,8 @@ class StochasticLayer(Layer):
         self.supports_masking = True
         self._noise_seed = noise.drawn_seed() if seed is None else seed
         self.seed_generator = keras.random.SeedGenerator(self._noise_seed)
-        vars(self)["_given"] = given  # past Keras's tracker, which would wrap what it finds
+        # Past Keras's tracker, which would wrap what it finds.
+        vars(self).update(_given=given, _created={})
         for name, function in meant.items():
             setattr(self, name, function)
 
@@ -62,37 +65,68 @@ class StochasticLayer(Layer):
         """Load what `save_own_variables` saved."""
         super().load_own_variables(noise.load(self.seed_generator, store))
 
-    def _create_variable(self, *args, **kwargs):
-        """`add_variable_fn` at build: create. Not cast: scale and divergence stay in float32."""
-        return self.add_weight(
-            **variable_arguments(self._noise_seed, *args, **kwargs), autocast=False
-        ).value
+    def _variables_of(self, owner, creating=False):
+        """Return the `add_variable_fn` of one function, which creates variables, or looks them up.
 
-    def _look_up_variable(self, name, *_, **__):
-        """`add_variable_fn` afterwards: the value that the variable has now."""
-        return next(v.value for v in self.weights if v.name == name)
+        Functions find their variables by name. Two of them may use one name, and one may use it
+        several times: those are told apart by their order.
+
+        Args:
+            owner: what the function is, such as `kernel_posterior`.
+            creating: whether to create the variables.
+        """
+        asked = collections.Counter()
+
+        def add_variable(name=None, *args, **kwargs):
+            key = (owner, name, asked[name])
+            asked[name] += 1
+            if creating:
+                is_taken = any(name == other for _, other, _ in self._created)
+                start = "/".join(map(str, key)) if is_taken else name
+                given = variable_arguments(self._noise_seed, start, name, *args, **kwargs)
+                self._created[key] = self._create_variable(given)
+            if key not in self._created:
+                raise arguments.invalid(
+                    f"{owner}_fn",
+                    "a function that asks for the same variables whenever it is called",
+                    f"one that asks for a variable named {name!r} once the layer is built",
+                    "Make the names of its variables of the argument `name`.",
+                )
+            return self._value_of(self._created[key])
+
+        return add_variable
+
+    def _create_variable(self, given):
+        # Not cast: scale and divergence stay in float32.
+        return self.add_weight(**given, autocast=False)
+
+    def _value_of(self, variable):
+        return variable.value
 
     def _cast(self, x):
         return ops.cast(x, self.compute_dtype)
 
 
 def variable_arguments(
-    seed, name, shape=None, dtype=None, initializer=None, regularizer=None,
+    seed, start, name=None, shape=None, dtype=None, initializer=None, regularizer=None,
     trainable=None, constraint=None, **_,
 ):  # fmt: skip
-    """Return what `add_weight` gets where `add_variable_fn` got the arguments after `seed`."""
+    """Return what `add_weight` gets where `add_variable_fn` got the arguments after `start`.
+
+    Variables of one `seed` and another `start` have other initial values.
+    """
     return {
         "name": name,
         "shape": tuple(int(n) for n in shape or ()),
         "dtype": dtype,
-        "initializer": noise.fresh_initializer(initializer or "glorot_uniform", seed, name),
+        "initializer": noise.fresh_initializer(initializer or "glorot_uniform", seed, start),
         "regularizer": regularizer,
         "trainable": trainable is not False,
         "constraint": constraint,
     }
 
 
-def throw_away_variable(name, shape=None, dtype=None, *_, **__):
+def throw_away_variable(name=None, shape=None, dtype=None, *_, **__):
     """`add_variable_fn` of the trial: zeros of the right shape, which nothing keeps."""
     return ops.zeros(
         tuple(int(n) for n in shape or ()),

@@ -134,8 +134,8 @@ class VariationalLayer(StochasticLayer):
         """Create the variables of the posteriors and priors, and add the divergences as losses."""
         self._prepare(input_shape)
         for part in self._shapes:
-            posterior = self._posterior(part, self._create_variable)
-            prior = self._prior(part, self._create_variable)
+            posterior = self._posterior(part, self._variables_of(f"{part}_posterior", True))
+            prior = self._prior(part, self._variables_of(f"{part}_prior", True))
             divergence_fn = getattr(self, f"{part}_divergence_fn")
             if None not in (posterior, prior, divergence_fn) and self.kl_weight > 0:
                 self.add_loss(functools.partial(self._divergence, part))
@@ -212,7 +212,7 @@ class VariationalLayer(StochasticLayer):
             self._shapes[part],
             f"{part}_{role}",
             self.trainable,
-            add_variable_fn or self._look_up_variable,
+            add_variable_fn or self._variables_of(f"{part}_{role}"),
         )
         if hasattr(function, "parametrize"):
             ours = function.parametrize(*described)

@@ -1,11 +1,21 @@
 """What a `*_fn` argument may be: a name, a config object, a saved one, a function, or None."""
 
+import itertools
 import json
+import re
 
 import keras
 import numpy as np
 import pytest
-from framework import BACKEND, BACKEND_RELU, library_kl_divergence, normal, numpy, only_tensorflow
+from framework import (
+    BACKEND,
+    BACKEND_RELU,
+    gradients,
+    library_kl_divergence,
+    normal,
+    numpy,
+    only_tensorflow,
+)
 
 import layer_api
 from layer_api import arguments, backend, distributions
@@ -383,6 +393,73 @@ def test_a_function_is_tried_before_the_layer_has_variables():
         layer.build((None, 3))
     assert not layer.built
     assert layer.weights == []
+
+
+class TestVariablesOfFunctions:
+    """A user's functions may call their variables what they like."""
+
+    @staticmethod
+    def plain(dtype, shape, name, trainable, add_variable_fn):
+        loc, rho = (
+            add_variable_fn(name=plain, shape=shape, dtype=dtype, initializer="random_normal")
+            for plain in ("loc", "rho")
+        )
+        return normal(loc, keras.ops.softplus(rho))
+
+    @staticmethod
+    def nameless(dtype, shape, name, trainable, add_variable_fn):
+        loc, rho = (add_variable_fn(shape=shape, initializer="random_normal") for _ in range(2))
+        return normal(loc, keras.ops.softplus(rho))
+
+    @pytest.mark.parametrize("function", ["plain", "nameless"])
+    def test_of_the_same_names(self, function):
+        function = getattr(self, function)
+        layer = built(
+            kernel_posterior_fn=function, kernel_prior_fn=function, bias_posterior_fn=function
+        )
+        arrays = layer.get_weights()
+        assert [a.shape for a in arrays] == [(3, 2)] * 4 + [(2,)] * 2
+        # No two start with the same values.
+        assert len({a.ravel()[0] for a in arrays}) == 6
+        kernel, prior, bias = arrays[:2], arrays[2:4], arrays[4:]
+        for distribution, (loc, rho) in [
+            (layer.kernel_posterior, kernel), (layer.kernel_prior, prior),
+            (layer.bias_posterior, bias),
+        ]:  # fmt: skip
+            np.testing.assert_array_equal(numpy(backend.mean(distribution)), loc)
+            scale = np.log1p(np.exp(rho))
+            np.testing.assert_allclose(numpy(backend.stddev(distribution)), scale, rtol=1e-6)
+        expected = library_kl_divergence(layer.kernel_posterior, layer.kernel_prior)
+        assert numpy(expected) > 0
+        np.testing.assert_allclose(numpy(layer.losses[0]), numpy(expected), rtol=1e-5)
+        found = gradients(lambda: layer.losses[0], layer.weights[:4])
+        assert all(np.any(g != 0) for g in found)
+
+    def test_a_prior_trains_on_its_own(self):
+        model = keras.Sequential([keras.Input((3,))])
+        layer_api.layer_dense_flipout(
+            model, units=2, seed=1, kernel_posterior_fn=self.plain, kernel_prior_fn=self.plain
+        )
+        before = model.get_weights()
+        model.compile("sgd", "mse")
+        model.fit(X, X[:, :2], verbose=0)
+        assert all(np.all(a != b) for a, b in zip(model.get_weights(), before, strict=True))
+
+    def test_names_that_change_are_refused(self):
+        count = itertools.count()
+
+        def posterior(dtype, shape, name, trainable, add_variable_fn):
+            loc = add_variable_fn(name=f"loc_{next(count)}", shape=shape, initializer="zeros")
+            return normal(loc, 1.0)
+
+        layer = built(kernel_posterior_fn=posterior)
+        message = (
+            "`kernel_posterior_fn` must be a function that asks for the same variables whenever it "
+            "is called. Received: one that asks for a variable named 'loc_2' once the layer is "
+            "built. Make the names of its variables of the argument `name`."
+        )
+        with pytest.raises(ValueError, match=re.escape(message)):
+            layer(X)
 
 
 def test_known_normals_take_the_closed_form():

@@ -242,6 +242,13 @@ def scale_by_hand(dtype, shape, name, trainable, add_variable_fn):
     return tfd.Independent(tfd.Normal(loc, tf.exp(log_scale)), len(shape))
 
 
+def same_names(dtype, shape, name, trainable, add_variable_fn):
+    """A posterior or a prior which does not make its variables' names of `name`."""
+    start = tf_keras.initializers.RandomNormal(stddev=0.1)
+    loc, rho = (add_variable_fn(n, shape, dtype, start) for n in ("loc", "rho"))
+    return tfd.Independent(tfd.Normal(loc, tf.nn.softplus(rho)), len(shape))
+
+
 def own_variables(dtype, shape, name, trainable, add_variable_fn):
     """A posterior whose variables the function makes itself."""
     loc, scale = (tf.Variable(tf.random.normal(shape, seed=1) + start) for start in (0.0, 5.0))
@@ -276,6 +283,23 @@ class TestTraining:
         model = layer_dense_flipout(
             sequential(), 2, kernel_prior_fn=prior, kernel_divergence_fn=divergence
         )
+        self.check_all_weights_move(model, 2)
+
+    def test_functions_whose_variables_have_the_same_names(self):
+        model = layer_dense_flipout(
+            sequential(),
+            2,
+            kernel_posterior_fn=same_names,
+            kernel_prior_fn=same_names,
+            bias_posterior_fn=same_names,
+        )
+        layer = model.layers[-1]
+        arrays = [w.numpy() for w in layer.weights]
+        assert len({a.ravel()[0] for a in arrays}) == len(arrays) == 6
+        expected = tfd.kl_divergence(layer.kernel_posterior, layer.kernel_prior)
+        assert float(expected) > 0
+        model(rows((3,), 8))
+        np.testing.assert_allclose(float(layer.losses[0]), float(expected), rtol=1e-5)
         self.check_all_weights_move(model, 2)
 
     @pytest.mark.parametrize("posterior", [p for p in POSTERIORS if isinstance(p, str)])

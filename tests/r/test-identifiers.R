@@ -47,6 +47,44 @@ test_that("an R function is a posterior, with variables that train", {
   expect_equal(loss_of(layer), 6 * (log(2) + (0.25 + 1 - 1) / 2), tolerance = 1e-6)
 })
 
+test_that("R functions may call their variables by the same names", {
+  same_names <- function(dtype, shape, name, trainable, add_variable_fn) {
+    of_name <- function(name) {
+      add_variable_fn(name = name, shape = shape, initializer = "random_normal")
+    }
+    library_normal(of_name("loc"), keras$ops$softplus(of_name("rho")))
+  }
+  layer <- built(
+    kernel_posterior_fn = same_names, kernel_prior_fn = same_names, bias_posterior_fn = same_names
+  )
+  weights <- layer$get_weights()
+  expect_length(unique(vapply(weights, function(array) array[1], 0)), 6)
+  scale <- function(rho) log1p(exp(rho))
+  q <- list(loc = weights[[1]], scale = scale(weights[[2]]))
+  p <- list(loc = weights[[3]], scale = scale(weights[[4]]))
+  truth <- sum(
+    log(p$scale / q$scale) + (q$scale^2 + (q$loc - p$loc)^2) / (2 * p$scale^2) - 1 / 2
+  )
+  expect_gt(truth, 0)
+  expect_equal(loss_of(layer), truth, tolerance = 1e-5)
+  expect_equal(array_of(tfd_mean(layer$bias_posterior)), weights[[5]])
+
+  count <- 0
+  changing <- function(dtype, shape, name, trainable, add_variable_fn) {
+    count <<- count + 1
+    library_normal(add_variable_fn(name = paste0("loc_", count), shape = shape), 1)
+  }
+  layer <- built(kernel_posterior_fn = changing)
+  expect_error(
+    outputs_of(layer),
+    paste(
+      "`kernel_posterior_fn` must be a function that asks for the same variables whenever it is",
+      "called. Received: one that asks for a variable named 'loc_3' once the layer is built."
+    ),
+    fixed = TRUE
+  )
+})
+
 test_that("an R function is a prior without a closed form, and the estimate is unbiased", {
   layer <- built(kernel_prior_fn = function(dtype, shape, name, trainable, add_variable_fn) {
     library_laplace(keras$ops$zeros(shape), 1)
