@@ -31,18 +31,18 @@ def drawn_seed():
 
 def advance(generator):
     """Return the state for one call of a layer, and move `generator` on to the next."""
-    return generator.next()
+    return backend.advance(generator)
 
 
 def current(generator):
     """Return the state of `generator` and leave it where it is."""
-    return ops.convert_to_tensor(generator.state)
+    return backend.state_of(ops.convert_to_tensor(generator.state))
 
 
 def previous(generator):
     """Return the state that the last call of the layer had."""
-    state = current(generator)
-    return state - ops.convert_to_tensor([0, 1], state.dtype)
+    words = ops.convert_to_tensor(generator.state)
+    return backend.state_of(words - ops.convert_to_tensor([0, 1], words.dtype))
 
 
 def save(generator, store):

@@ -25,6 +25,7 @@ _chosen = importlib.import_module(f"{__name__}.{keras.backend.backend()}")
 fused = importlib.import_module(f"{__name__}.{keras.backend.backend()}_fused")
 
 LIBRARY = _chosen.LIBRARY
+advance = _chosen.advance
 deterministic_distribution = _chosen.deterministic_distribution
 deterministic_parameter = _chosen.deterministic_parameter
 dtype_for_callables = _chosen.dtype_for_callables
@@ -43,4 +44,5 @@ random_normal = _chosen.random_normal
 random_signs = _chosen.random_signs
 sample = _chosen.sample
 seeded = _chosen.seeded
+state_of = _chosen.state_of
 stddev = _chosen.stddev

@@ -15,6 +15,16 @@ from layer_api.backend import xla
 LIBRARY = "NumPyro"
 
 
+def advance(generator):
+    """Return the state of a generator for one call, and move it on to the next."""
+    return generator.next()
+
+
+def state_of(words):
+    """Return the state that the two words of a generator stand for: themselves."""
+    return words
+
+
 def make_key(state, streams=1, index=0):
     """Return the key (seed, counter * streams + index) of random numbers, as that of Threefry."""
     words = state.astype("uint32") * jnp.uint32([1, streams]) + jnp.uint32([0, index])

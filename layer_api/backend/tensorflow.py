@@ -13,6 +13,16 @@ LIBRARY = "TensorFlow Probability"
 _SIGNS_OF_A_BYTE = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
 
 
+def advance(generator):
+    """Return the state of a generator for one call, and move it on to the next."""
+    return generator.next()
+
+
+def state_of(words):
+    """Return the state that the two words of a generator stand for: themselves."""
+    return words
+
+
 def make_key(state, streams=1, index=0):
     """Return the key (seed, counter * streams + index) of random numbers.
 

@@ -20,12 +20,34 @@ _SIGNS_OF_A_BYTE = torch.from_numpy(
 )
 
 
-class _Key(NamedTuple):
+class _State(NamedTuple):
+    """The state of a generator, read once for all draws of a call."""
+
     # None while Keras traces shapes, on tensors without values. If a user's function cannot do
     # without values, Keras traces anew on tensors with values, but the state of the noise has none
     # any more: what stands for a draw then is made where Keras makes tensors at that moment.
-    number: int | None
+    seed: int | None
+    counter: int | None
     device: torch.device
+
+
+class _Key(NamedTuple):
+    number: int | None  # None where the state's are
+    device: torch.device
+
+
+def advance(generator):
+    """Return the state of a generator for one call, and move it on to the next."""
+    words = generator.state.value
+    state = state_of(words)
+    generator.state.assign(words + torch.tensor([0, 1], dtype=words.dtype, device=words.device))
+    return state
+
+
+def state_of(words):
+    """Return the state that the two words of a generator stand for."""
+    numbers = (None, None) if words.device.type == "meta" else words.tolist()
+    return _State(*numbers, words.device)
 
 
 def _scrambled(word):
@@ -41,10 +63,9 @@ def make_key(state, streams=1, index=0):
     torch seeds its generator on the CPU with 32 bits. They are different for all counters of one
     seed, and the sequence of one seed is not that of another one shifted.
     """
-    if state.device.type == "meta":
+    if state.seed is None:
         return _Key(None, state.device)
-    seed, counter = state.tolist()
-    seed, counter = seed & 0xFFFFFFFF, (counter * streams + index) & 0xFFFFFFFF
+    seed, counter = state.seed & 0xFFFFFFFF, (state.counter * streams + index) & 0xFFFFFFFF
     first = _scrambled(seed ^ 0x9E3779B9)
     number = _scrambled(_scrambled(counter ^ first) ^ _scrambled(first ^ 0x7F4A7C15))
     return _Key(number, state.device)
@@ -73,7 +94,7 @@ def random_signs(shape, key, dtype):
     words = torch.empty(-(-size // 64), dtype=torch.int64, device=key.device)
     octets = words.random_(-(2**63), None, generator=_generator(key)).view(torch.uint8)
     table = _SIGNS_OF_A_BYTE.to(key.device, dtype)
-    signs = torch.nn.functional.embedding(octets.to(torch.int32), table)
+    signs = table.index_select(0, octets.int())
     return signs.reshape(-1)[:size].reshape(shape)
 
 
@@ -207,7 +228,7 @@ def sample(distribution, sample_shape=(), seed=None):
     shape = torch.Size([sample_shape] if isinstance(sample_shape, int) else sample_shape)
     if seed is not None:
         words = torch.as_tensor(seed).expand(2)
-        distribution = seeded(distribution, make_key(words))
+        distribution = seeded(distribution, make_key(state_of(words)))
     return distribution.rsample(shape) if distribution.has_rsample else distribution.sample(shape)
 
 
