@@ -22,9 +22,6 @@ FOLDER = HERE.parent / "build" / "bench"
 # What the frameworks print, warnings of peers among it; shown only if a process fails.
 LOG = FOLDER / "log.txt"
 
-# Threads of torch wait for each other without keeping the cores busy: else, where another program
-# takes a core, a step takes many times as long, whoever's it is.
-ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 # What is measured, in this order, and the minutes that each may take; so that all together takes
 # less than two if quick, which is the first and what is from R, and less than ten if not, on a busy
 # machine as well.
@@ -53,9 +50,9 @@ class Bench:
         if not self.quiet:
             print(f"[{60 * self.minutes():4.0f} s] {text}", flush=True)
 
-    def run(self, framework, program, *arguments):
+    def run(self, framework, program, *arguments, **environment):
         """Return the lines that a program measured with this framework; say what it is at."""
-        environment = {**os.environ, **ENVIRONMENT, "KERAS_BACKEND": framework}
+        environment = {**os.environ, **environment, "KERAS_BACKEND": framework}
         command = [sys.executable, str(HERE / program), *arguments]
         lines = []
         with LOG.open("a", encoding="utf-8") as log:
@@ -90,7 +87,10 @@ class Bench:
                 reason = f"{framework}, {compiled}: memory of {contender}: the time is up"
                 return [{"left_out": reason}]
             options = ["--jit"] if compiled == "jit_compile" else []
-            return self.run(framework, "memory.py", contender, *options)
+            # Threads of torch wait for each other by keeping the cores busy, which the other
+            # process needs.
+            wait = {"OMP_WAIT_POLICY": "passive"}
+            return self.run(framework, "memory.py", contender, *options, **wait)
 
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             return [line for lines in pool.map(measure, jobs) for line in lines]
