@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from keras import layers, ops
 
-from layer_api import arguments, identifiers, noise
+from layer_api import arguments, backend, identifiers, noise
 from layer_api.arguments import REQUIRED
 from layer_api.compose import layer_function, registered
 from layer_api.layer import Layer
@@ -169,7 +169,7 @@ class AutoregressiveNetwork(Layer):
         size = self._checked_size(input_shape)
         _input_order(self.input_order, size)
         self._event_size = size
-        vars(self)["_masks"] = self._make_masks()
+        vars(self)["_masks"] = [backend.constant(mask) for mask in self._make_masks()]
         self._kernels, self._biases, self._conditional_kernels = [], [], []
         for k, mask in enumerate(self._masks):
             self._kernels.append(self._add("kernel", f"kernel_{k}", mask.shape, mask))

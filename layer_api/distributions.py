@@ -15,6 +15,11 @@ from keras import ops
 
 from layer_api import backend, noise
 
+_EPS = {
+    dtype: float(ml_dtypes.finfo(dtype).eps)
+    for dtype in ("float16", "bfloat16", "float32", "float64")
+}
+
 
 class Normal:
     """Independent normals: one for every element of `loc` and `scale`.
@@ -53,8 +58,7 @@ class SoftplusNormal(Normal):
     @property
     def eps(self):
         """What keeps the scale above 0 where the softplus is not."""
-        dtype = keras.backend.standardize_dtype(self.untransformed_scale.dtype)
-        return float(ml_dtypes.finfo(dtype).eps)
+        return _EPS[keras.backend.standardize_dtype(self.untransformed_scale.dtype)]
 
     @property
     def scale(self):

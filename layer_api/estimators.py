@@ -11,6 +11,8 @@ from keras import ops
 from layer_api import arguments, distributions, noise
 from layer_api.variational import VariationalLayer
 
+_TINY = {d: float(ml_dtypes.finfo(d).tiny) for d in ("bfloat16", "float32", "float64")}
+
 
 class Flipout(VariationalLayer):
     """One perturbation of the kernel for a batch, with random signs for every example.
@@ -102,12 +104,11 @@ class LocalReparameterization(VariationalLayer):
     def _apply_kernel(self, inputs, state, bias):
         loc, scale = self._posterior("kernel")
         # In float16 squares overflow.
-        dtype = keras.backend.result_type(self.compute_dtype, "bfloat16")
+        dtype = "float32" if self.compute_dtype == "float16" else self.compute_dtype
         variance = self._linear(ops.square(ops.cast(inputs, dtype)), ops.cast(scale, dtype) ** 2)
         # The square root has no derivative at 0, which is where inputs are all 0.
-        tiny = float(ml_dtypes.finfo(dtype).tiny)
         outputs = distributions.Normal(
-            self._linear(inputs, self._cast(loc)), self._cast(ops.sqrt(variance + tiny))
+            self._linear(inputs, self._cast(loc)), self._cast(ops.sqrt(variance + _TINY[dtype]))
         )
         drawn = self._cast(self._draw("kernel", outputs, state, shape=ops.shape(outputs.loc)))
         return drawn if bias is None else self._add_bias(drawn, bias)

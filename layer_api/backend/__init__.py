@@ -26,6 +26,7 @@ fused = importlib.import_module(f"{__name__}.{keras.backend.backend()}_fused")
 
 LIBRARY = _chosen.LIBRARY
 advance = _chosen.advance
+constant = _chosen.constant
 deterministic_distribution = _chosen.deterministic_distribution
 deterministic_parameter = _chosen.deterministic_parameter
 dtype_for_callables = _chosen.dtype_for_callables

@@ -79,6 +79,11 @@ def random_signs(shape, key, dtype):
     return _random_signs(tuple(shape), key, jnp.dtype(dtype).name)
 
 
+def constant(array):
+    """Return what a layer keeps of an array that it computes with: the array."""
+    return array
+
+
 def dtype_for_callables(name):
     """Return the dtype object that the library's functions expect for the dtype called `name`."""
     return jnp.dtype(name)

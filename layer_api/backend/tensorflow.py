@@ -68,6 +68,11 @@ def random_signs(shape, key, dtype):
     return tf.reshape(tf.reshape(signs, [-1])[:n], shape)
 
 
+def constant(array):
+    """Return what a layer keeps of an array that it computes with: the array."""
+    return array
+
+
 def dtype_for_callables(name):
     """Return the dtype object that the library's functions expect for the dtype called `name`."""
     return tf.as_dtype(name)

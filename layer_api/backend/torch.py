@@ -1,9 +1,9 @@
 """torch, with its own distributions."""
 
-import contextlib
 import copy
 import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -21,33 +21,40 @@ _SIGNS_OF_A_BYTE = torch.from_numpy(
 
 
 class _State(NamedTuple):
-    """The state of a generator, read once for all draws of a call."""
+    """The state of a generator, read once for all draws of a call.
 
-    # None while Keras traces shapes, on tensors without values. If a user's function cannot do
-    # without values, Keras traces anew on tensors with values, but the state of the noise has none
-    # any more: what stands for a draw then is made where Keras makes tensors at that moment.
-    seed: int | None
-    counter: int | None
-    device: torch.device
+    It cannot be read while Keras traces shapes, on tensors without values, nor while torch traces
+    what it compiles.
+    """
+
+    words: torch.Tensor
+    numbers: list[int] | None  # seed and counter, None where they are not read
 
 
 class _Key(NamedTuple):
-    number: int | None  # None where the state's are
-    device: torch.device
+    state: _State
+    streams: int
+    index: int
 
 
 def advance(generator):
     """Return the state of a generator for one call, and move it on to the next."""
     words = generator.state.value
-    state = state_of(words)
+    # What is not read yet has to outlive the assignment.
+    state = state_of(words.clone() if torch.compiler.is_compiling() else words)
     generator.state.assign(words + torch.tensor([0, 1], dtype=words.dtype, device=words.device))
     return state
 
 
 def state_of(words):
     """Return the state that the two words of a generator stand for."""
-    numbers = (None, None) if words.device.type == "meta" else words.tolist()
-    return _State(*numbers, words.device)
+    is_readable = words.device.type != "meta" and not torch.compiler.is_compiling()
+    return _State(words, words.tolist() if is_readable else None)
+
+
+def make_key(state, streams=1, index=0):
+    """Return the key (seed, counter * streams + index) of random numbers."""
+    return _Key(state, streams, index)
 
 
 def _scrambled(word):
@@ -57,45 +64,80 @@ def _scrambled(word):
     return word ^ (word >> 16)
 
 
-def make_key(state, streams=1, index=0):
-    """Return the key (seed, counter * streams + index) of random numbers.
+def _number(key):
+    """Return a key in 32 bits, with which torch seeds its generator on the CPU.
 
-    torch seeds its generator on the CPU with 32 bits. They are different for all counters of one
-    seed, and the sequence of one seed is not that of another one shifted.
+    They are different for all counters of one seed, and the sequence of one seed is not that of
+    another one shifted.
     """
-    if state.seed is None:
-        return _Key(None, state.device)
-    seed, counter = state.seed & 0xFFFFFFFF, (state.counter * streams + index) & 0xFFFFFFFF
+    seed, counter = key.state.numbers or key.state.words.tolist()
+    seed, counter = seed & 0xFFFFFFFF, (counter * key.streams + key.index) & 0xFFFFFFFF
     first = _scrambled(seed ^ 0x9E3779B9)
-    number = _scrambled(_scrambled(counter ^ first) ^ _scrambled(first ^ 0x7F4A7C15))
-    return _Key(number, state.device)
+    return _scrambled(_scrambled(counter ^ first) ^ _scrambled(first ^ 0x7F4A7C15))
 
 
-def _generator(key):
-    generator = torch.Generator(key.device)
-    generator.manual_seed(key.number)
-    return generator
+def _has_no_values(key):
+    return key.state.words.device.type == "meta"
 
 
 def random_normal(shape, key, dtype):
     """Draw standard normals."""
-    if key.number is None:
-        return keras.ops.zeros(shape, dtype)
-    dtype = getattr(torch, dtype)
-    return torch.randn(shape, generator=_generator(key), dtype=dtype, device=key.device)
+    return _drawn(_normal, _normal_while_traced, shape, key, dtype)
 
 
 def random_signs(shape, key, dtype):
     """Draw signs, one random bit each."""
-    if key.number is None:
+    return _drawn(_signs, _signs_while_traced, shape, key, dtype)
+
+
+def _drawn(draw, draw_while_traced, shape, key, dtype):
+    # If a user's function cannot do without values, Keras traces anew on tensors with values, but
+    # the state of the noise has none any more: what stands for a draw then is made where Keras
+    # makes tensors at that moment.
+    if _has_no_values(key):
         return keras.ops.zeros(shape, dtype)
-    dtype = getattr(torch, dtype)
+    if torch.compiler.is_compiling():
+        words, streams, index = key.state.words, key.streams, key.index
+        return draw_while_traced(words, streams, index, shape, getattr(torch, dtype))
+    device = key.state.words.device
+    generator = torch.Generator(device)
+    generator.manual_seed(_number(key))
+    return draw(shape, generator, getattr(torch, dtype), device)
+
+
+def _normal(shape, generator, dtype, device):
+    return torch.randn(shape, generator=generator, dtype=dtype, device=device)
+
+
+def _signs(shape, generator, dtype, device):
     size = math.prod(shape)
-    words = torch.empty(-(-size // 64), dtype=torch.int64, device=key.device)
-    octets = words.random_(-(2**63), None, generator=_generator(key)).view(torch.uint8)
-    table = _SIGNS_OF_A_BYTE.to(key.device, dtype)
-    signs = table.index_select(0, octets.int())
+    words = torch.empty(-(-size // 64), dtype=torch.int64, device=device)
+    octets = words.random_(-(2**63), None, generator=generator).view(torch.uint8)
+    signs = _SIGNS_OF_A_BYTE.to(device, dtype).index_select(0, octets.int())
     return signs.reshape(-1)[:size].reshape(shape)
+
+
+def _while_traced(name, function):
+    """Return `function` as an operation that torch compiles as a call: it draws when that runs."""
+
+    def operation(
+        words: torch.Tensor, streams: int, index: int, shape: Sequence[int], dtype: torch.dtype
+    ) -> torch.Tensor:
+        key = make_key(state_of(words), streams, index)
+        return function(shape, key, str(dtype).removeprefix("torch."))
+
+    made = torch.library.custom_op(f"layer_api::{name}", operation, mutates_args=())
+    made.register_fake(lambda words, _, __, shape, dtype: words.new_empty(shape, dtype=dtype))
+    return made
+
+
+_normal_while_traced = _while_traced("random_normal", random_normal)
+_signs_while_traced = _while_traced("random_signs", random_signs)
+
+
+def constant(array):
+    """Return what a layer keeps of an array that it computes with: a tensor, which compiles."""
+    return torch.from_numpy(array)
 
 
 def dtype_for_callables(name):
@@ -255,18 +297,19 @@ def kl_divergence(q, p):
     return dist.kl_divergence(q, p)
 
 
-@contextlib.contextmanager
-def _in_place_of_the_global_generator(key, index):
+# Not compiled, as torch does not let the state of its global generator be a part of that.
+@torch.compiler.disable
+def _draw_in_place_of_the_global_generator(key, index, method, shape):
     """Let torch's global generator draw under `key`, and put it back as it was."""
-    if key.device.type == "cpu":
+    device, number = key.state.words.device, _number(key)
+    if device.type == "cpu":
         generator = torch.default_generator
     else:
-        module = getattr(torch, key.device.type)
-        generator = module.default_generators[key.device.index or 0]
+        generator = getattr(torch, device.type).default_generators[device.index or 0]
     before = generator.get_state()
-    generator.manual_seed(_scrambled(key.number ^ index) if index else key.number)
+    generator.manual_seed(_scrambled(number ^ index) if index else number)
     try:
-        yield
+        return method(shape)
     finally:
         generator.set_state(before)
 
@@ -283,7 +326,7 @@ def seeded(distribution, key, first=None):
         first: function without arguments that makes the first draw of a single value; None for the
             library's own.
     """
-    if key.number is None:
+    if _has_no_values(key):
         return distribution
     seeded_copy = copy.copy(distribution)
     draws = itertools.count()
@@ -293,8 +336,7 @@ def seeded(distribution, key, first=None):
             index, shape = next(draws), torch.Size(sample_shape)
             if index == 0 and first is not None and not shape:
                 return keep(first())
-            with _in_place_of_the_global_generator(key, index):
-                return method(shape)
+            return _draw_in_place_of_the_global_generator(key, index, method, shape)
 
         return draw
 

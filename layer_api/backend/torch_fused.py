@@ -12,8 +12,11 @@ from layer_api.backend import torch as this_backend
 
 
 def is_worth_it(x):
-    """Tell whether sums over a kernel of this dtype are exact enough."""
-    return x.dtype in (torch.float32, torch.float64)
+    """Tell whether sums over a kernel of this dtype are exact enough, and torch does not compile.
+
+    What it compiles, it makes few loops of by itself.
+    """
+    return x.dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling()
 
 
 def deviation(untransformed_scale, eps, key):

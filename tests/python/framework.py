@@ -9,6 +9,7 @@ import pytest
 BACKEND = keras.backend.backend()
 
 only_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="is about TensorFlow alone")
+only_torch = pytest.mark.skipif(BACKEND != "torch", reason="is about torch alone")
 
 
 compiled_by_xla = None  # means something to TensorFlow alone
@@ -33,7 +34,7 @@ def loss_of_a_call(layer, inputs):
 def compile_arguments(mode):
     """Return the arguments of `compile()` for "run_eagerly", "graph" or "jit_compile"."""
     if (BACKEND, mode) == ("torch", "jit_compile"):
-        pytest.skip("torch.compile needs a C++ compiler, and takes a minute for each layer")
+        pytest.skip("torch takes a minute for each layer: test_torch_compiles_a_step is of one")
     return {"jit_compile": False, **({} if mode == "graph" else {mode: True})}
 
 

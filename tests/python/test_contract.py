@@ -12,7 +12,7 @@ import keras
 import ml_dtypes
 import numpy as np
 import pytest
-from framework import compile_arguments, float64, numpy, only_tensorflow
+from framework import compile_arguments, float64, gradients, numpy, only_tensorflow, only_torch
 from layers import CASES
 
 from layer_api import arguments
@@ -177,6 +177,31 @@ class TestCall:
                 model.predict(inputs, verbose=0), numpy(layer(inputs)), rtol=1e-5, atol=1e-6
             )
 
+    @only_torch
+    @every_layer
+    def test_torch_compiles_it(self, case):
+        """Into one graph, with the draws, losses and gradients of a call that is not compiled."""
+        import torch
+
+        inputs = torch.as_tensor(data(case)[0])
+        eager, other = case.make(activation="relu"), case.make(activation="relu")
+
+        def call(layer, x):
+            outputs = layer(x)
+            return outputs, sum(layer.losses, torch.zeros(()))
+
+        other.build(inputs.shape)
+        compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+        for _ in range(2):
+            for one, same in zip(call(eager, inputs), compiled(other, inputs), strict=True):
+                np.testing.assert_allclose(numpy(same), numpy(one), rtol=1e-5, atol=1e-6)
+        slopes = [
+            gradients(lambda f=f, layer=layer: sum(map(torch.sum, f(layer, inputs))), layer.weights)
+            for f, layer in ((call, eager), (compiled, other))
+        ]
+        for one, same in zip(*slopes, strict=True):
+            np.testing.assert_allclose(same, one, rtol=1e-4, atol=1e-5)
+
     @only_tensorflow
     @every_layer
     def test_modes_agree(self, case):
@@ -295,6 +320,21 @@ class TestTraining:
         assert np.isfinite(history["loss"]).all()
         pairs = zip(model.get_weights(), before, strict=True)
         assert sum((new == old).sum() for new, old in pairs) == case.held
+
+    @only_torch
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch's of torch
+    @pytest.mark.filterwarnings("ignore::FutureWarning:torch")
+    def test_torch_compiles_a_step(self):
+        """It trains as a step does that is not compiled, on the same draws."""
+        case = CASES[0]
+        inputs, targets = data(case)
+        models = [model_of(case) for _ in range(2)]
+        for model, jit_compile in zip(models, (False, True), strict=True):
+            model.compile(optimizer="sgd", loss="mse", jit_compile=jit_compile)
+            model.fit(inputs, targets, epochs=3, shuffle=False, verbose=0)
+        eager, compiled = (model.get_weights() for model in models)
+        for one, same in zip(eager, compiled, strict=True):
+            np.testing.assert_allclose(same, one, rtol=1e-5, atol=1e-6)
 
     @every_layer
     def test_frozen_weights_stay(self, case):
