@@ -4,7 +4,6 @@ Each is the base of layers with `_linear(inputs, kernel)`, which is linear in bo
 with `_sign_shapes(input_shape, output_shape)`.
 """
 
-import keras
 import ml_dtypes
 from keras import ops
 

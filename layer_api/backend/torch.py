@@ -34,7 +34,7 @@ class _State(NamedTuple):
 class _Key(NamedTuple):
     state: _State
     streams: int
-    index: int
+    stream: int
 
 
 def advance(generator):
@@ -71,7 +71,7 @@ def _number(key):
     another one shifted.
     """
     seed, counter = key.state.numbers or key.state.words.tolist()
-    seed, counter = seed & 0xFFFFFFFF, (counter * key.streams + key.index) & 0xFFFFFFFF
+    seed, counter = seed & 0xFFFFFFFF, (counter * key.streams + key.stream) & 0xFFFFFFFF
     first = _scrambled(seed ^ 0x9E3779B9)
     return _scrambled(_scrambled(counter ^ first) ^ _scrambled(first ^ 0x7F4A7C15))
 
@@ -97,8 +97,8 @@ def _drawn(draw, draw_while_traced, shape, key, dtype):
     if _has_no_values(key):
         return keras.ops.zeros(shape, dtype)
     if torch.compiler.is_compiling():
-        words, streams, index = key.state.words, key.streams, key.index
-        return draw_while_traced(words, streams, index, shape, getattr(torch, dtype))
+        words, streams, stream = key.state.words, key.streams, key.stream
+        return draw_while_traced(words, streams, stream, shape, getattr(torch, dtype))
     device = key.state.words.device
     generator = torch.Generator(device)
     generator.manual_seed(_number(key))
@@ -121,9 +121,9 @@ def _while_traced(name, function):
     """Return `function` as an operation that torch compiles as a call: it draws when that runs."""
 
     def operation(
-        words: torch.Tensor, streams: int, index: int, shape: Sequence[int], dtype: torch.dtype
+        words: torch.Tensor, streams: int, stream: int, shape: Sequence[int], dtype: torch.dtype
     ) -> torch.Tensor:
-        key = make_key(state_of(words), streams, index)
+        key = make_key(state_of(words), streams, stream)
         return function(shape, key, str(dtype).removeprefix("torch."))
 
     made = torch.library.custom_op(f"layer_api::{name}", operation, mutates_args=())
