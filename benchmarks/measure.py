@@ -126,8 +126,8 @@ def growth(options):
     options.contenders = list(itertools.compress(options.contenders, is_shown))
     # The ends first, in case that the time is up before the middle.
     for depths, batches, widths in [
-        ((1, 16), (1, 4096), (64, 4096)),
-        ((4,), (1024, 64), (1024, 256)),
+        ((1, 8), (1, 4096), (64, 4096)),
+        ((3,), (1024, 64), (1024, 256)),
     ]:
         for depth in depths:
             net = Net(shape=(64,), units=(64,) * depth)

@@ -24,7 +24,7 @@ import numpy as np
 from contenders import BACKEND, CLASSES, Net, of_this_framework
 from measure import MLP
 
-STEPS = 4
+STEPS = 2
 # Of the second, weights and what is computed of each of them take nearly all.
 WORKS = [
     ("MLP", MLP, 1024),

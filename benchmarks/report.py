@@ -63,6 +63,8 @@ def write(folder, lines):
     parts += [text_of_memory(of_memory)] if of_memory else []
     parts += [text_of_overheads(of_depth)] if of_depth else []
     parts += [text_from_r(of_r)] if of_r else []
+    missing = len(files["left_out"])
+    parts += [f"Left out: {missing}; left_out.csv says what, and why"] if missing else []
     return "\n\n".join([*parts, compared])
 
 
@@ -85,6 +87,18 @@ def summarize(lines):
             row["ratio_to_peer"] = _ratio(line, fastest) if is_held else None
             rows.append(row)
     return rows
+
+
+def times_ours(lines):
+    """Return by framework, compile and contender how many times ours a step takes, at most."""
+    most = {}
+    for group in _groups(lines, "framework", "compile", "work", "at"):
+        ours = next(line for line in group if line["role"] == "ours")
+        for line in group:
+            if line["role"] != "floor":
+                key = line["framework"], line["compile"], line["contender"]
+                most[key] = max(most.get(key, 0), _ratio(line, ours))
+    return most
 
 
 def _median(line):

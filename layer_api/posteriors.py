@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from layer_api import distributions, identifiers
+from layer_api import backend, distributions, identifiers
 
 # What a posterior or prior function receives, in TensorFlow Probability's order.
 TAKES = ("dtype", "shape", "name", "trainable", "add_variable_fn")
@@ -254,9 +254,10 @@ class MultivariateNormalTriL(MeanFieldNormal):
         scale_tril = ops.diag(ops.reshape(scale, (-1,)))
         n = math.prod(shape)
         if n > 1:
-            below = np.stack(np.tril_indices(n, -1), axis=-1)
+            below = backend.constant(np.stack(np.tril_indices(n, -1), axis=-1))
             off_diagonal = self._variable("off_diagonal", dtype, (len(below),), *args)
-            scale_tril = scale_tril + ops.scatter(below, off_diagonal, (n, n))
+            # Not by ops.scatter, which under torch is a loop over the elements.
+            scale_tril = ops.scatter_update(scale_tril, below, off_diagonal)
         return distributions.MultivariateNormal(loc, scale_tril)
 
     def get_config(self):

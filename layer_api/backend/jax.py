@@ -80,7 +80,7 @@ def random_signs(shape, key, dtype):
 
 
 def constant(array):
-    """Return what a layer keeps of an array that it computes with: the array."""
+    """Return an array of NumPy as what a layer computes with: the array."""
     return array
 
 

@@ -136,7 +136,7 @@ _signs_while_traced = _while_traced("random_signs", random_signs)
 
 
 def constant(array):
-    """Return what a layer keeps of an array that it computes with: a tensor, which compiles."""
+    """Return an array of NumPy as what a layer computes with: a tensor, which compiles."""
     return torch.from_numpy(array)
 
 

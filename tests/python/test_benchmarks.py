@@ -61,6 +61,18 @@ def test_ours_is_held_against_the_fastest_peer():
     assert {row["ratio_to_peer"] for row in others} == {None}
 
 
+def test_who_is_how_many_times_slower_than_ours():
+    other = [
+        line("layer_api", "ours", "Keras Dense", [0.010], at=1024),
+        line("keras-proba", "peer", "Keras Dense", [0.070], at=1024),
+    ]
+    assert report.times_ours([*LINES, *other]) == {
+        ("torch", "default", "layer_api"): 1,
+        ("torch", "default", "keras-proba"): pytest.approx(7),
+        ("torch", "default", "bayesian-torch"): pytest.approx(1.6),
+    }
+
+
 def test_the_overhead_of_a_layer_is_the_slope_of_time_against_depth():
     lines = [
         line("layer_api", "ours", "Keras Dense", [0.001 + 0.0005 * depth], "depth", depth)

@@ -9,12 +9,14 @@ import pytest
 from framework import (
     BACKEND,
     compile_arguments,
+    gradients,
     library_kl_divergence,
     loss_of_a_call,
     losses_of,
     many,
     normal,
     numpy,
+    only_torch,
 )
 from keras import ops
 from test_contract import in_a_fresh_process
@@ -261,6 +263,28 @@ def test_moments_of_the_outputs():
     variance = X[0] ** 2 @ scale[:6].reshape(3, 2) ** 2 + scale[6:] ** 2
     assert np.abs((draws.mean(axis=0) - mean) / np.sqrt(variance / n)).max() < BOUND
     assert np.abs((draws.var(axis=0) / variance - 1) / math.sqrt(2 / n)).max() < BOUND
+
+
+@only_torch
+def test_torch_compiles_a_full_covariance():
+    """Into one graph, which a loop over its elements does not become; 8,256 of them here."""
+    import torch
+
+    inputs = torch.ones((2, 127))
+    eager, other = (layer_api.DenseVariational(1, "multivariate_normal_tril", seed=1) for _ in "ab")
+    other.build(inputs.shape)
+
+    def call(layer):
+        return torch.sum(layer(inputs)) + sum(layer.losses)
+
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+    np.testing.assert_allclose(numpy(compiled(other)), numpy(call(eager)), rtol=1e-5)
+    for one, same in zip(
+        gradients(lambda: call(eager), eager.weights),
+        gradients(lambda: compiled(other), other.weights),
+        strict=True,
+    ):
+        np.testing.assert_allclose(same, one, rtol=1e-4, atol=1e-5)
 
 
 def test_full_covariance_of_a_kernel():
