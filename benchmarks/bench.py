@@ -26,12 +26,11 @@ LOG = FOLDER / "log.txt"
 # less than two if quick, which is the first and what is from R, and less than ten if not, on a busy
 # machine as well.
 LIMITS = {
-    "--quick": {"tensorflow": 0.55, "jax": 0.25, "torch": 0.25},
-    "--table": {"tensorflow": 2.0, "jax": 1.0, "torch": 0.6},
-    "from_r.py": {"quick": 0.2, "full": 0.8},
-    "memory.py": {"full": 1.7},
-    "--parts": {"tensorflow": 0.35, "jax": 0.25, "torch": 0.25},
-    "--growth": {"tensorflow": 1.5, "jax": 1.0, "torch": 0.8},
+    "quick": {"tensorflow": 0.55, "jax": 0.25, "torch": 0.25},
+    "table": {"tensorflow": 1.9, "jax": 1.0, "torch": 0.6},
+    "from_r.py": {"quick": 0.2, "full": 0.7},
+    "memory.py": {"full": 1.5},
+    "parts growth": {"tensorflow": 2.6, "jax": 1.1, "torch": 1.2},
 }
 # After these minutes the programs that are left measure nothing, and say so.
 ALL_MINUTES = {"quick": 1.7, "full": 9.5}
@@ -112,7 +111,7 @@ def main():
 
     bench, size = Bench(options.quiet), "quick" if options.quick else "full"
     lines = []
-    for program in ["--quick", "from_r.py"] if options.quick else list(LIMITS)[1:]:
+    for program in ["quick", "from_r.py"] if options.quick else list(LIMITS)[1:]:
         limits = dict.fromkeys(LIMITS[program], 60) if options.unlimited else LIMITS[program]
         if program == "from_r.py":
             minutes = str(limits[size])
@@ -121,10 +120,15 @@ def main():
         elif program == "memory.py":
             lines += bench.memory(lines, limits["full"])
         else:
-            for framework in frameworks:
-                left = 60 if options.unlimited else ALL_MINUTES[size] - bench.minutes()
-                minutes = str(min(limits[framework], left))
-                lines += bench.run(framework, "measure.py", program, "--minutes", minutes)
+            for i, framework in enumerate(frameworks):
+                minutes = limits[framework]
+                if not options.unlimited:
+                    # If the time is short, it is so for all that are left.
+                    wanted = sum(limits[one] for one in frameworks[i:])
+                    left = ALL_MINUTES[size] - bench.minutes()
+                    minutes *= min(1, left / wanted)
+                arguments = [*program.split(), "--minutes", str(minutes)]
+                lines += bench.run(framework, "measure.py", *arguments)
     print("\n" + report.write(FOLDER, lines))
     print(f"{os.cpu_count()} cores, {60 * bench.minutes():.0f} s. ", end="")
     print(f"CSV files and plots are in {os.path.relpath(FOLDER)}.")

@@ -1,7 +1,7 @@
 """Measure all contenders of one framework, Keras's backend, side by side in this process.
 
 ```
-KERAS_BACKEND=jax python benchmarks/measure.py [--table|--quick|--growth|--parts] [--seconds 10]
+KERAS_BACKEND=jax python benchmarks/measure.py parts growth [--seconds 10]
 ```
 
 Prints one line of JSON for each contender and kind of work, with the seconds of a step in every
@@ -29,12 +29,23 @@ PACKAGES += ["torch", "keras-proba", "bayesian-torch", "numpy"]
 
 MLP = Net(shape=(784,), units=(512, 512))
 CONV_NET = Net(shape=(28, 28, 1), units=(), filters=(16, 32))
+# What a step is made of: at which batches, and whether XLA compiles. Under JAX it is much as here.
+PARTS = {
+    "tensorflow": [(128, False), (1024, False), (1024, True)],
+    "torch": [(128, False), (1024, False)],
+    "jax": [],
+}
+
+# How cost grows: the ends and the last step before them first, in case that the time is up.
+SIZES = [("depth", 1), ("depth", 8), ("batch", 1), ("batch", 4096), ("width", 64), ("width", 4096)]
+SIZES += [("batch", 1024), ("width", 1024), ("depth", 3), ("batch", 64), ("width", 256)]
+# Whether to compile with jit_compile=True: under TensorFlow in both ways.
+JITS = (False, True) if BACKEND == "tensorflow" else (False,)
 
 STARTED = time.perf_counter()
 TURN = 0.2  # seconds of steps that a contender gets in a round
 MOST_STEPS = 100
 MOST_ROWS = 60_000
-FEWEST_ROUNDS = 3
 # A contender that has had this many times its share of seconds takes part in no further round.
 MOST_SHARES = 2
 
@@ -68,7 +79,7 @@ def compare(options, work, net, batch, sweep="table", at=None, train=True, jit=F
             return
         turns.append(Turn(one, one.build(net, jit), x, y, batch))
     started, share = time.perf_counter(), seconds / len(turns)
-    while rounds < FEWEST_ROUNDS or time.perf_counter() - started < seconds:
+    while rounds < options.rounds or time.perf_counter() - started < seconds:
         # There and back, so that none is always the one behind the slowest.
         for turn in turns if rounds % 2 else reversed(turns):
             if rounds == 0 or turn.spent < MOST_SHARES * share:
@@ -111,39 +122,52 @@ class Turn:
         return self.model.seconds_per_step(self.x[:n], y, self.batch)
 
 
+def training(options, jit):
+    for batch in (128, 1024):
+        compare(options, "MLP, training", MLP, batch, jit=jit)
+
+
+def quick(options):
+    """Compare the training of the MLP."""
+    for jit in JITS:
+        training(options, jit)
+
+
 def table(options):
-    for jit in (False, True) if BACKEND == "tensorflow" else (False,):
-        for batch in (128, 1024):
-            compare(options, "MLP, training", MLP, batch, jit=jit)
-        if not options.quick and not jit:
-            compare(options, "conv net, training", CONV_NET, 128, jit=jit)
-            compare(options, "MLP, prediction", MLP, 1024, train=False, jit=jit)
+    """Compare all kinds of work."""
+    for jit in JITS:
+        training(options, jit)
+        if not jit:
+            compare(options, "conv net, training", CONV_NET, 128)
+            compare(options, "MLP, prediction", MLP, 1024, train=False)
 
 
 def growth(options):
+    """Compare how cost grows with width, batch and depth."""
+    options.rounds = 2  # a plot over sizes bears more noise than a number
     # One floor is enough here, that of Keras 3.
     is_shown = [one.role != "floor" or one.name == "Keras Dense" for one in options.contenders]
     options.contenders = list(itertools.compress(options.contenders, is_shown))
-    # The ends first, in case that the time is up before the middle.
-    for depths, batches, widths in [
-        ((1, 8), (1, 4096), (64, 4096)),
-        ((3,), (1024, 64), (1024, 256)),
-    ]:
-        for depth in depths:
-            net = Net(shape=(64,), units=(64,) * depth)
-            compare(options, "layers of 64 units", net, 32, sweep="depth", at=depth)
-        for batch in batches:
-            net = Net(shape=(512,), units=(512,))
-            compare(options, "one layer", net, batch, sweep="batch", at=batch)
-        for width in widths:
-            net = Net(shape=(width,), units=(width,))
-            compare(options, "one layer", net, 128, sweep="width", at=width)
+    for sweep, at in SIZES:
+        width, batch, depth = {
+            "width": (at, 128, 1),
+            "batch": (512, at, 1),
+            "depth": (64, 32, at),
+        }[sweep]
+        work = "layers of 64 units" if sweep == "depth" else "one layer"
+        net = Net(shape=(width,), units=(width,) * depth)
+        compare(options, work, net, batch, sweep=sweep, at=at)
 
 
-def made_of(options):
+def parts(options):
+    """Measure what ours is made of."""
     options.contenders = parts_of_ours()
-    for batch in (128, 1024):
-        compare(options, "MLP, training", MLP, batch, sweep="parts")
+    for batch, jit in PARTS[BACKEND]:
+        compare(options, "MLP, training", MLP, batch, sweep="parts", jit=jit)
+
+
+# Each with its seconds of rounds for a comparison.
+KINDS = {"table": (table, 3), "quick": (quick, 1.5), "parts": (parts, 2), "growth": (growth, 1)}
 
 
 def versions():
@@ -158,11 +182,7 @@ def versions():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    kinds = parser.add_mutually_exclusive_group()
-    kinds.add_argument("--table", action="store_true", help="all kinds of work, the default")
-    kinds.add_argument("--quick", action="store_true", help="only the MLP's training")
-    kinds.add_argument("--growth", action="store_true", help="how cost grows, not the table")
-    kinds.add_argument("--parts", action="store_true", help="what ours is made of, not the table")
+    parser.add_argument("kinds", nargs="+", choices=KINDS, help="table contains quick")
     parser.add_argument("--contenders", help="those whose name contains one of a,b,c")
     parser.add_argument("--seconds", type=float, help="of rounds for each comparison")
     parser.add_argument("--minutes", type=float, default=60, help="in all; default: 60")
@@ -172,17 +192,12 @@ def main():
     report(versions=versions(), cores=os.cpu_count())
     for name, reason in left_out.items():
         report(left_out=f"{BACKEND}: {name}: {reason}")
-    parts = (options.contenders or "").split(",")
-    options.contenders = [one for one in contenders if any(part in one.name for part in parts)]
-    if options.growth:
-        options.seconds = options.seconds or 1
-        growth(options)
-    elif options.parts:
-        options.seconds = options.seconds or 2
-        made_of(options)
-    else:
-        options.seconds = options.seconds or (1.5 if options.quick else 4)
-        table(options)
+    names = (options.contenders or "").split(",")
+    options.contenders = [one for one in contenders if any(name in one.name for name in names)]
+    options.rounds = 3  # at least
+    for name in options.kinds:
+        measure, seconds = KINDS[name]
+        measure(argparse.Namespace(**vars(options) | {"seconds": options.seconds or seconds}))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ STEPS = 2
 # Of the second, weights and what is computed of each of them take nearly all.
 WORKS = [
     ("MLP", MLP, 1024),
-    ("one layer of 4096", Net(shape=(4096,), units=(4096,)), 128),
+    ("one layer of 2048", Net(shape=(2048,), units=(2048,)), 128),
 ]
 
 

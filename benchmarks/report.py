@@ -209,9 +209,11 @@ def _cell(row):
 def text_of_parts(rows):
     """Return what ours adds to the ordinary layer, one thing after the other, as text."""
     blocks = []
-    for block in _groups([row for row in rows if row["sweep"] == "parts"], "framework"):
+    parts = [row for row in rows if row["sweep"] == "parts"]
+    for block in _groups(parts, "framework", "compile"):
         batches = _groups(block, "batch")
-        title = f"{FRAMEWORKS[block[0]['framework']]}: what a step is made of"
+        place = f"{FRAMEWORKS[block[0]['framework']]}, {COMPILED[block[0]['compile']]}"
+        title = f"{place}: what a step is made of"
         lines = [[title, *(f"batch {batch[0]['batch']}" for batch in batches)]]
         for group in _groups(block, "contender"):
             lines.append([group[0]["contender"], *map(_cell, group)])
