@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from layer_api import arguments
+from layer_api import arguments, backend
 from layer_api.arguments import REQUIRED
 from layer_api.compose import layer_function, registered
 from layer_api.estimators import Flipout, Reparameterization
@@ -139,6 +139,12 @@ class _Conv(VariationalLayer):
             widths = [(0, 0)] * 3
             widths[1 if self._channel_axis == -1 else 2] = (in_front, 0)
             inputs, padding = ops.pad(inputs, widths), "valid"
+        if self._channel_axis == 1 and not backend.CONVOLVES_CHANNELS_FIRST:
+            inputs = ops.moveaxis(inputs, 1, -1)
+            outputs = ops.conv(
+                inputs, kernel, self.strides, padding, "channels_last", self.dilation_rate
+            )
+            return ops.moveaxis(outputs, -1, 1)
         return ops.conv(inputs, kernel, self.strides, padding, self.data_format, self.dilation_rate)
 
     def _add_bias(self, outputs, bias):

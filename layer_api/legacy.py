@@ -217,6 +217,9 @@ class _Variational(_Configured):
         self._ours.compute_output_shape(shape)
         self._ours._prepare(shape)
         super().build(input_shape)
+        if hasattr(self, "_convolution_op"):
+            # That of TensorFlow Probability fails for channels_first on some processors.
+            self._convolution_op = _untranslated(self._ours._linear)
 
     def call(self, inputs):
         vars(self)["_noise_state"] = _untranslated(noise.advance)(self._ours.seed_generator)

@@ -25,6 +25,7 @@ _chosen = importlib.import_module(f"{__name__}.{keras.backend.backend()}")
 fused = importlib.import_module(f"{__name__}.{keras.backend.backend()}_fused")
 
 LIBRARY = _chosen.LIBRARY
+CONVOLVES_CHANNELS_FIRST = _chosen.CONVOLVES_CHANNELS_FIRST
 advance = _chosen.advance
 constant = _chosen.constant
 deterministic_distribution = _chosen.deterministic_distribution

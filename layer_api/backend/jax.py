@@ -13,6 +13,7 @@ import keras
 from layer_api.backend import xla
 
 LIBRARY = "NumPyro"
+CONVOLVES_CHANNELS_FIRST = True
 
 
 def advance(generator):

@@ -8,6 +8,9 @@ import tensorflow as tf
 
 LIBRARY = "TensorFlow Probability"
 
+# It does so on some processors only. On a GPU it makes one of the two layouts of the other itself.
+CONVOLVES_CHANNELS_FIRST = False
+
 # The eight signs that each value of a byte stands for: to look bytes up in this table is faster
 # than to take the bits out of them.
 _SIGNS_OF_A_BYTE = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)

@@ -12,6 +12,7 @@ import torch
 from torch import distributions as dist
 
 LIBRARY = "torch.distributions"
+CONVOLVES_CHANNELS_FIRST = True
 
 # The eight signs that each value of a byte stands for: to look bytes up in this table is several
 # times faster than to take the bits out of them.

@@ -19,7 +19,7 @@ backend_packages <- list(
     "numpyro"
   ),
   torch = c(
-    "torch"
+    "torch>=2.4"
   )
 )
 

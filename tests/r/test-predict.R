@@ -7,7 +7,8 @@ test_that("the numbers are those of the model's predict()", {
   model <- keras$Sequential(list(keras$layers$Dense(5L)))
   x <- matrix(rnorm(21), 7, 3)
   expect_identical(
-    predict_array(model, x, batch_size = 2, verbose = 0), model$predict(x, verbose = 0L)
+    predict_array(model, x, batch_size = 2, verbose = 0),
+    model$predict(x, batch_size = 2L, verbose = 0L)
   )
 })
 
