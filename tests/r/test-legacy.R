@@ -72,6 +72,7 @@ test_that("a whole model is saved, and a new session loads it", {
   on.exit(unlink(file))
   model$save(file)
   output <- in_new_session(c(
+    "library(layerapi)", # which brings distutils back, where Python has dropped it
     "core <- system.file('python', package = 'layerapi')",
     "reticulate::import_from_path('layer_api.keras_2', core)",
     sprintf("model <- reticulate::import('tf_keras')$models$load_model(%s)", deparse(file)),
