@@ -29,7 +29,7 @@ PACKAGES += ["torch", "keras-proba", "bayesian-torch", "numpy"]
 
 MLP = Net(shape=(784,), units=(512, 512))
 CONV_NET = Net(shape=(28, 28, 1), units=(), filters=(16, 32))
-# What a step is made of: at which batches, and whether jit_compile=True. Not under JAX, to save time.
+# What a step is made of: at which batches, and whether jit_compile=True. To save time, not for JAX.
 PARTS = {
     "tensorflow": [(128, False), (1024, False), (1024, True)],
     "torch": [(128, False), (1024, False)],
