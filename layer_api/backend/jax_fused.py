@@ -20,26 +20,33 @@ def deviation(untransformed_scale, eps, key):
     return _deviation(untransformed_scale, e, eps)
 
 
+def _unknown():
+    return this_backend.unknown(1.0)
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _deviation(x, e, eps):
-    return xla.deviation(x, e, eps)
+    return xla.scale(x, eps, _unknown()) * e
 
 
 @_deviation.defjvp
 def _(eps, primals, tangents):
     x, e = primals
-    return _deviation(x, e, eps), tangents[0] * xla.slope_of_deviation(x, e)
+    return _deviation(x, e, eps), tangents[0] * xla.slope_of_deviation(x, e, _unknown())
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
     """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""
-    return jnp.sum(xla.divergence(loc, untransformed_scale, eps, p_loc, p_scale))
+    scale = xla.scale(untransformed_scale, eps, _unknown())
+    return jnp.sum(xla.divergence(loc, scale, p_loc, p_scale, jax.lax.bitcast_convert_type))
 
 
 @kl_divergence.defjvp
 def _(eps, p_loc, p_scale, primals, tangents):
     loc, x = primals
-    by_loc = jnp.sum(tangents[0] * ((loc - p_loc) / p_scale**2))
-    by_x = jnp.sum(tangents[1] * xla.slope_of_divergence(x, eps, p_scale))
-    return kl_divergence(loc, x, eps, p_loc, p_scale), by_loc + by_x
+    scale = xla.scale(x, eps, _unknown())
+    by_loc = (loc - p_loc) / p_scale**2
+    by_x = xla.slope_of_divergence(x, scale, p_scale, _unknown())
+    slope = jnp.sum(tangents[0] * by_loc) + jnp.sum(tangents[1] * by_x)
+    return kl_divergence(loc, x, eps, p_loc, p_scale), slope

@@ -40,12 +40,13 @@ def deviation(untransformed_scale, eps, key):
 
 
 def _deviation(shape, x, eps, key):
-    e = _normals(shape, key)
-    return xla.deviation(x, e, eps), e
+    unknown = _unknown(x)
+    e = _normals(shape, key, unknown)
+    return xla.scale(x, eps, unknown) * e, e
 
 
 def _pull_deviation(_, x, e, upstream):
-    return upstream * xla.slope_of_deviation(x, e)
+    return upstream * xla.slope_of_deviation(x, e, _unknown(x))
 
 
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
@@ -62,24 +63,31 @@ def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
 
 
 def _divergence(_, loc, x, eps, p_loc, p_scale):
-    return tf.reduce_sum(xla.divergence(loc, x, eps, p_loc, p_scale))
+    scale = xla.scale(x, eps, _unknown(x))
+    return tf.reduce_sum(xla.divergence(loc, scale, p_loc, p_scale, tf.bitcast))
 
 
 def _pull_divergence(_, loc, x, eps, p_loc, p_scale, upstream):
     by_loc = (loc - p_loc) * (upstream / p_scale**2)
-    return by_loc, upstream * xla.slope_of_divergence(x, eps, p_scale)
+    unknown = _unknown(x)
+    slope = xla.slope_of_divergence(x, xla.scale(x, eps, unknown), p_scale, unknown)
+    return by_loc, upstream * slope
 
 
-def _normals(shape, key):
+def _unknown(x):
+    """Return 1.0 such that XLA does not know it: as it does not see that shifts leave nothing."""
+    word = tf.bitcast(tf.reshape(x, [-1])[0], "uint32")
+    return 1.0 + _floats(_shifted_right(_shifted_right(word, 31), 1))
+
+
+def _normals(shape, key, unknown):
     """Draw standard normals, two for two words."""
     n = math.prod(shape)
     key, counts = tf.bitcast(key, "uint32"), tf.range((n + 1) // 2)
     counts = [tf.bitcast(each, "uint32") for each in (counts, counts + (n + 1) // 2)]
     one, other = xla.threefry(tf.unstack(key), counts, _rotate_left)
     angle = _floats(_shifted_right(other, 32 - xla.ANGLE_BITS))
-    # A number that XLA does not know, as it does not see that these shifts leave nothing.
-    quarter_turn = xla.QUARTER_TURN + _floats(_shifted_right(_shifted_right(key[0], 31), 1))
-    pairs = xla.pairs_of_normals(tf.cast(one, "float32"), angle, quarter_turn)
+    pairs = xla.pairs_of_normals(tf.cast(one, "float32"), angle, xla.QUARTER_TURN * unknown)
     return tf.reshape(tf.reshape(pairs, [-1])[:n], shape)
 
 

@@ -1,10 +1,10 @@
 """Arithmetic that XLA compiles into few loops, under TensorFlow and under JAX.
 
 XLA puts into memory, in a loop of its own, what several loops use and what is expensive: quotients,
-exponentials, logarithms and roots. Everything else it computes anew in each of these loops. It
-takes longer to write and read a kernel than to compute an exponential once more, but not than to
-draw the kernel once more. So here each use has an exponential of its own, written in a way of its
-own; and a draw ends with a root and a quotient.
+exponentials, logarithms and roots. Everything else it computes anew in each of these loops. So what
+several loops shall share ends here with a quotient: by `unknown`, a tensor that is 1.0 but whose
+value XLA does not know, where it would not end with one by itself. What they shall not share, since
+to keep an exponential takes longer than to compute it once more, is written in two ways.
 
 Functions by series, exact to float32's precision, stand for those that XLA calls a library for.
 """
@@ -16,9 +16,13 @@ from keras import ops
 
 # artanh s = s P(s^2), for 0 <= s <= 1 / 3
 _ARTANH = (1 / 13, 1 / 11, 1 / 9, 1 / 7, 1 / 5, 1 / 3, 1.0)
-# cos t = P(t^2) and sin t = t P(t^2), for |t| <= pi / 4
-_COS = (1 / 40320, -1 / 720, 1 / 24, -1 / 2, 1.0)
-_SIN = (1 / 362880, -1 / 5040, 1 / 120, -1 / 6, 1.0)
+# sin t = t P(t^2), for |t| <= pi / 2
+_SIN = (-1 / 39916800, 1 / 362880, -1 / 5040, 1 / 120, -1 / 6, 1.0)
+
+# Of so many weights, the divergence is a sum.
+_FEW = 8
+# The bits of a float32 that are its exponent, and those of 1.0.
+_EXPONENT, _ONE = 0x7F800000, 0x3F800000
 
 # Of Threefry: by how many places each round rotates, and the parity of its key.
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -54,59 +58,73 @@ def threefry(key, counts, rotate_left):
 def pairs_of_normals(one, other, quarter_turn):
     """Return normals by the method of Box and Muller (1958), in two rows.
 
-        sqrt(-2 log u) cos a,    sqrt(-2 log u) sin a,    a = t + pi / 4 + q pi / 2
+        sqrt(-2 log u) cos a,    -sqrt(-2 log u) sin a,    a = (w + 1 / 2^23) pi / 2
 
-    where q is the quarter, |t| <= pi / 4, and the sine is the cosine three quarters further.
+    where w, from 0 to 4, is on a grid of quarter turns. Over a whole turn
+
+        cos (w pi / 2) = sin ((|w - 2| - 1) pi / 2)
+
+    and -sin a is the cosine one quarter further.
 
     Args:
         one: tensor of float32, random whole numbers of 32 bits. All of them go into u, so that the
             tail ends at 6.7.
         other: tensor of float32, random whole numbers of `ANGLE_BITS` bits.
-        quarter_turn: `QUARTER_TURN` as a tensor whose value XLA does not know: else it would make
-            the quotient a product.
+        quarter_turn: `QUARTER_TURN * unknown`.
     """
-    r = ops.sqrt(-ops.log((one + 0.5) * 2.0**-32))
-    turns = other / quarter_turn
-    q = ops.floor(turns)
-    t = (turns - q - (0.5 - 0.5 / QUARTER_TURN)) * (math.pi / 2)
-    cos, sin = _polynomial(t * t, _COS), t * _polynomial(t * t, _SIN)
-    q = q + np.array([[0.0], [3.0]], "float32")
-    q = q - 4.0 * ops.floor(0.25 * q)
-    return r * (ops.where(ops.abs(q - 1.5) < 1.0, -cos, cos) - ops.where(q >= 2.0, -sin, sin))
+    r = ops.sqrt(-2.0 * ops.log((one + 0.5) * 2.0**-32))
+    w = other / quarter_turn + np.array([[0.0], [1.0]], "float32")
+    w = ops.where(w >= 4.0, w - 4.0, w)
+    t = (ops.abs(w - 2.0) - (1.0 - 0.5 / QUARTER_TURN)) * (math.pi / 2)
+    return r * (t * _polynomial(t * t, _SIN))
 
 
-def deviation(x, e, eps):
-    """Return scale * e with scale = eps + softplus(x)."""
-    return _scale(x, ops.exp(-ops.abs(x)), eps) * e
-
-
-def slope_of_deviation(x, e):
-    """Return the derivative of `deviation` by x: e * sigmoid(x)."""
-    t = ops.exp(ops.where(x >= 0.0, -x, x))
-    return e * ops.where(x >= 0.0, 1.0, t) / (1.0 + t)
-
-
-def divergence(loc, x, eps, p_loc, p_scale):
-    """Return the divergence of each weight: -log r + (r^2 + d^2 - 1) / 2.
-
-    See `distributions.kl_divergence`.
+def scale(x, eps, unknown):
+    """Return eps + softplus(x) = eps + max(x, 0) + log(1 + exp(-|x|)).
     """
-    r = _scale(x, ops.exp(ops.minimum(x, -x)), eps) / p_scale
-    d = (loc - p_loc) / p_scale
-    return 0.5 * (r * r + d * d - 1.0) - ops.log(r)
+    t = ops.exp(-ops.abs(x))
+    return (eps + ops.where(x >= 0.0, x, 0.0) + _log1p(t)) / unknown
 
 
-def slope_of_divergence(x, eps, p_scale):
-    """Return the derivative of `divergence` by x: (scale / p_scale^2 - 1 / scale) * sigmoid(x)."""
-    t = ops.exp(x * ops.where(x >= 0.0, -1.0, 1.0))
-    scale = _scale(x, t, eps)
-    by_scale = scale / p_scale**2 - 1.0 / scale
-    return by_scale * ops.where(x >= 0.0, 1.0, t) / (1.0 + t)
+def _slope_of_scale(x):
+    """Return the derivative of `scale` by x: 1 / (1 + exp(-x))."""
+    t = ops.exp(ops.minimum(x, -x))
+    return ops.where(x >= 0.0, 1.0, t) / (1.0 + t)
 
 
-def _scale(x, t, eps):
-    """Return eps + softplus(x) = eps + max(x, 0) + log(1 + t), where t = exp(-|x|)."""
-    return eps + ops.where(x >= 0.0, x, 0.0) + _log1p(t)
+def slope_of_deviation(x, e, unknown):
+    """Return the derivative of scale * e by x."""
+    return _slope_of_scale(x) * e / unknown
+
+
+def divergence(loc, scale, p_loc, p_scale, bitcast):
+    """Return the divergence of each weight, -log r + (r^2 + d^2 - 1) / 2, in sums of a few.
+
+    See `distributions.kl_divergence`. As a logarithm takes long, one serves for a few weights:
+
+        sum(log r) = sum(n) log 2 + log(product(m)),    r = m 2^n,    1 <= m < 2
+
+    Args:
+        loc, scale: tensors of float32.
+        p_loc, p_scale: numbers.
+        bitcast: function of a tensor and a dtype.
+    """
+    few = math.gcd(math.prod(loc.shape), _FEW)
+    squares, exponents, mantissas = -few, 0.0, 1.0
+    for one_loc, one_scale in zip(*(ops.unstack(ops.reshape(y, (few, -1))) for y in (loc, scale))):
+        r, d = one_scale * (1.0 / p_scale), (one_loc - p_loc) * (1.0 / p_scale)
+        squares = squares + (r * r + d * d)
+        bits = bitcast(r, "int32")
+        exponents = exponents + ops.cast(bits & _EXPONENT, "float32")
+        mantissas = mantissas * bitcast(bits & ~_EXPONENT | _ONE, "float32")
+    n = exponents * 2.0**-23 - 127.0 * few
+    return 0.5 * squares - n * math.log(2.0) - ops.log(mantissas)
+
+
+def slope_of_divergence(x, scale, p_scale, unknown):
+    """Return the derivative of `divergence` by x: (scale / p_scale^2 - 1 / scale) times slope."""
+    by_scale = scale * p_scale**-2.0 - 1.0 / ops.abs(scale)
+    return by_scale * _slope_of_scale(x) / unknown
 
 
 def _log1p(t):
