@@ -61,11 +61,11 @@ def random_signs(shape, key, dtype):
     shape = tf.convert_to_tensor(shape, dtype="int32")
     n = tf.reduce_prod(shape)
     words = tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=tf.stack([2, (n + 31) // 32]), dtype="uint32", **_philox(key)
+        shape=tf.reshape((n + 63) // 64, [1]), dtype="uint64", **_philox(key)
     )
-    # A sum of two words is as random as one. It is here because XLA would make drawing a word a
-    # part of the loop over its bits, and draw it anew for each, but does not so with a sum.
-    words = tf.reduce_sum(words, axis=0)
+    # XLA would make drawing a word a part of the loop over its bits, and draw it anew for each, but
+    # does not so with a quotient whose divisor, here 1, it does not know.
+    words = words // (1 + tf.cast(key[0] < 0, "uint64"))
     octets = tf.cast(tf.reshape(tf.bitcast(words, "uint8"), [-1]), "int32")
     signs = tf.gather(tf.constant(_SIGNS_OF_A_BYTE, dtype), octets)
     return tf.reshape(tf.reshape(signs, [-1])[:n], shape)

@@ -64,7 +64,8 @@ def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
 
 def _divergence(_, loc, x, eps, p_loc, p_scale):
     scale = xla.scale(x, eps, _unknown(x))
-    return tf.reduce_sum(xla.divergence(loc, scale, p_loc, p_scale, tf.bitcast))
+    sums = xla.divergence(loc, scale, p_loc, p_scale, tf.bitcast)
+    return tf.cast(tf.reduce_sum(tf.cast(sums, "float64")), "float32")
 
 
 def _pull_divergence(_, loc, x, eps, p_loc, p_scale, upstream):

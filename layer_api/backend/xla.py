@@ -58,13 +58,10 @@ def threefry(key, counts, rotate_left):
 def pairs_of_normals(one, other, quarter_turn):
     """Return normals by the method of Box and Muller (1958), in two rows.
 
-        sqrt(-2 log u) cos a,    -sqrt(-2 log u) sin a,    a = (w + 1 / 2^23) pi / 2
+        sqrt(-2 log u) cos a,    -sqrt(-2 log u) sin a,    a = w pi / 2,    0 <= w < 4
 
-    where w, from 0 to 4, is on a grid of quarter turns. Over a whole turn
-
-        cos (w pi / 2) = sin ((|w - 2| - 1) pi / 2)
-
-    and -sin a is the cosine one quarter further.
+    Over a whole turn cos a = sin((|w - 2| - 1) pi / 2), and -sin a is the cosine one quarter
+    further. Angles are on a grid. To move them by half of its distance keeps normals from being 0.
 
     Args:
         one: tensor of float32, random whole numbers of 32 bits. All of them go into u, so that the
@@ -80,8 +77,7 @@ def pairs_of_normals(one, other, quarter_turn):
 
 
 def scale(x, eps, unknown):
-    """Return eps + softplus(x) = eps + max(x, 0) + log(1 + exp(-|x|)).
-    """
+    """Return eps + softplus(x) = eps + max(x, 0) + log(1 + exp(-|x|))."""
     t = ops.exp(-ops.abs(x))
     return (eps + ops.where(x >= 0.0, x, 0.0) + _log1p(t)) / unknown
 
@@ -105,14 +101,17 @@ def divergence(loc, scale, p_loc, p_scale, bitcast):
         sum(log r) = sum(n) log 2 + log(product(m)),    r = m 2^n,    1 <= m < 2
 
     Args:
-        loc, scale: tensors of float32.
-        p_loc, p_scale: numbers.
+        loc: tensor of float32.
+        scale: tensor of float32.
+        p_loc: number.
+        p_scale: number.
         bitcast: function of a tensor and a dtype.
     """
     few = math.gcd(math.prod(loc.shape), _FEW)
+    locs, scales = (ops.reshape(each, (few, -1)) for each in (loc, scale))
     squares, exponents, mantissas = -few, 0.0, 1.0
-    for one_loc, one_scale in zip(*(ops.unstack(ops.reshape(y, (few, -1))) for y in (loc, scale))):
-        r, d = one_scale * (1.0 / p_scale), (one_loc - p_loc) * (1.0 / p_scale)
+    for i in range(few):
+        r, d = scales[i] * (1.0 / p_scale), (locs[i] - p_loc) * (1.0 / p_scale)
         squares = squares + (r * r + d * d)
         bits = bitcast(r, "int32")
         exponents = exponents + ops.cast(bits & _EXPONENT, "float32")
@@ -122,7 +121,8 @@ def divergence(loc, scale, p_loc, p_scale, bitcast):
 
 
 def slope_of_divergence(x, scale, p_scale, unknown):
-    """Return the derivative of `divergence` by x: (scale / p_scale^2 - 1 / scale) times slope."""
+    """Return the derivative of `divergence` by x: that by scale, times that of scale."""
+    # Of a quotient by a quotient, which scale is, XLA would make one, and so compute scale anew.
     by_scale = scale * p_scale**-2.0 - 1.0 / ops.abs(scale)
     return by_scale * _slope_of_scale(x) / unknown
 

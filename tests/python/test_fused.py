@@ -57,6 +57,18 @@ def test_divergence_and_its_gradients(p):
     )
 
 
+@pytest.mark.parametrize("shape", [(257, 257), (263, 250), (256, 257), (3, 3, 64, 128)])
+@pytest.mark.parametrize("untransformed", [(-200.0, 2.0), (1e4, 1e6)])
+def test_divergence_of_any_number_of_weights(shape, untransformed):
+    """However small or large scales are, and whatever number groups of weights leave over."""
+    x = np.random.RandomState(2).uniform(*untransformed, shape).astype("float32")
+    q = distributions.SoftplusNormal(*map(ops.convert_to_tensor, (np.zeros_like(x), x)))
+    r = (EPS + np.logaddexp(0.0, x.astype("float64"))) / 0.1
+    expected = np.sum(0.5 * (r**2 - 1) - np.log(r))
+    found = numpy(distributions.kl_divergence(q, distributions.Normal(0.0, 0.1)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_deviation_and_its_gradient():
     untransformed = keras.Variable(UNTRANSFORMED)
 
