@@ -39,7 +39,8 @@ def _(eps, primals, tangents):
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
     """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""
     scale = xla.scale(untransformed_scale, eps, _unknown())
-    return jnp.sum(xla.divergence(loc, scale, p_loc, p_scale, jax.lax.bitcast_convert_type))
+    group, bitcast = xla.group(loc.size), jax.lax.bitcast_convert_type
+    return jnp.sum(xla.divergence(loc, scale, p_loc, p_scale, group, bitcast))
 
 
 @kl_divergence.defjvp

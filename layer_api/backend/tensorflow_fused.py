@@ -21,54 +21,80 @@ def is_worth_it(x):
     return x.dtype == tf.float32 and x.shape.is_fully_defined() and math.prod(x.shape) >= _LEAST
 
 
-@functools.cache
-def _compiled(function, *shape):
-    """Return `function` of tensors, for a shape: one for each, so that none is traced twice."""
-    return tf.function(functools.partial(function, shape), jit_compile=True, autograph=False)
+_VECTOR, _NUMBER = tf.TensorSpec([None], "float32"), tf.TensorSpec([], "float32")
+_KEY = tf.TensorSpec([2], "int32")
+
+
+def _compiled(*signature):
+    """Decorate a function of tensors that XLA compiles, for every length of vectors anew.
+
+    It is traced once for all of them: of every operation traced, TensorFlow keeps the Python stack.
+    """
+    return tf.function(input_signature=signature, jit_compile=True, autograph=False)
+
+
+def _flat(x):
+    return tf.reshape(x, [-1])
 
 
 def deviation(untransformed_scale, eps, key):
     """Draw scale * e with scale = eps + softplus(untransformed_scale), e ~ N(0, 1)."""
-    shape = tuple(untransformed_scale.shape)
+    shape = untransformed_scale.shape
 
     @tf.custom_gradient
     def draw(x):
-        value, e = _compiled(_deviation, *shape)(x, eps, key)
-        return value, lambda upstream: _compiled(_pull_deviation, *shape)(x, e, upstream)
+        value, e = _deviation(_flat(x), eps, key)
+
+        def pull(upstream):
+            return tf.reshape(_pull_deviation(_flat(x), e, _flat(upstream)), shape)
+
+        return tf.reshape(value, shape), pull
 
     return draw(tf.convert_to_tensor(untransformed_scale))
 
 
-def _deviation(shape, x, eps, key):
+@_compiled(_VECTOR, _NUMBER, _KEY)
+def _deviation(x, eps, key):
     unknown = _unknown(x)
-    e = _normals(shape, key, unknown)
+    e = _normals(tf.size(x), key, unknown)
     return xla.scale(x, eps, unknown) * e, e
 
 
-def _pull_deviation(_, x, e, upstream):
+@_compiled(_VECTOR, _VECTOR, _VECTOR)
+def _pull_deviation(x, e, upstream):
     return upstream * xla.slope_of_deviation(x, e, _unknown(x))
 
 
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
     """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""
-    numbers = [tf.constant(number, loc.dtype) for number in (eps, p_loc, p_scale)]
+    shape, numbers = loc.shape, (eps, p_loc, p_scale)
 
     @tf.custom_gradient
     def divergence(loc, x):
-        value = _compiled(_divergence, *x.shape)(loc, x, *numbers)
-        pull = _compiled(_pull_divergence, *x.shape)
-        return value, lambda upstream: pull(loc, x, *numbers, upstream)
+        value = _divergence(xla.group(math.prod(shape)))(_flat(loc), _flat(x), *numbers)
+
+        def pull(upstream):
+            slopes = _pull_divergence(_flat(loc), _flat(x), *numbers, upstream)
+            return [tf.reshape(slope, shape) for slope in slopes]
+
+        return value, pull
 
     return divergence(tf.convert_to_tensor(loc), tf.convert_to_tensor(untransformed_scale))
 
 
-def _divergence(_, loc, x, eps, p_loc, p_scale):
-    scale = xla.scale(x, eps, _unknown(x))
-    sums = xla.divergence(loc, scale, p_loc, p_scale, tf.bitcast)
-    return tf.cast(tf.reduce_sum(tf.cast(sums, "float64")), "float32")
+@functools.cache
+def _divergence(group):
+    @_compiled(_VECTOR, _VECTOR, _NUMBER, _NUMBER, _NUMBER)
+    def divergence(loc, x, eps, p_loc, p_scale):
+        scale = xla.scale(x, eps, _unknown(x))
+        sums = xla.divergence(loc, scale, p_loc, p_scale, group, tf.bitcast)
+        return tf.cast(tf.reduce_sum(tf.cast(sums, "float64")), "float32")
+
+    return divergence
 
 
-def _pull_divergence(_, loc, x, eps, p_loc, p_scale, upstream):
+@_compiled(_VECTOR, _VECTOR, _NUMBER, _NUMBER, _NUMBER, _NUMBER)
+def _pull_divergence(loc, x, eps, p_loc, p_scale, upstream):
     by_loc = (loc - p_loc) * (upstream / p_scale**2)
     unknown = _unknown(x)
     slope = xla.slope_of_divergence(x, xla.scale(x, eps, unknown), p_scale, unknown)
@@ -77,19 +103,18 @@ def _pull_divergence(_, loc, x, eps, p_loc, p_scale, upstream):
 
 def _unknown(x):
     """Return 1.0 such that XLA does not know it: as it does not see that shifts leave nothing."""
-    word = tf.bitcast(tf.reshape(x, [-1])[0], "uint32")
+    word = tf.bitcast(x[0], "uint32")
     return 1.0 + _floats(_shifted_right(_shifted_right(word, 31), 1))
 
 
-def _normals(shape, key, unknown):
-    """Draw standard normals, two for two words."""
-    n = math.prod(shape)
+def _normals(n, key, unknown):
+    """Draw `n` standard normals, two for two words."""
     key, counts = tf.bitcast(key, "uint32"), tf.range((n + 1) // 2)
     counts = [tf.bitcast(each, "uint32") for each in (counts, counts + (n + 1) // 2)]
     one, other = xla.threefry(tf.unstack(key), counts, _rotate_left)
     angle = _floats(_shifted_right(other, 32 - xla.ANGLE_BITS))
     pairs = xla.pairs_of_normals(tf.cast(one, "float32"), angle, xla.QUARTER_TURN * unknown)
-    return tf.reshape(tf.reshape(pairs, [-1])[:n], shape)
+    return _flat(pairs)[:n]
 
 
 def _rotate_left(x, places):

@@ -19,8 +19,6 @@ _ARTANH = (1 / 13, 1 / 11, 1 / 9, 1 / 7, 1 / 5, 1 / 3, 1.0)
 # sin t = t P(t^2), for |t| <= pi / 2
 _SIN = (-1 / 39916800, 1 / 362880, -1 / 5040, 1 / 120, -1 / 6, 1.0)
 
-# Of so many weights, the divergence is a sum.
-_FEW = 8
 # The bits of a float32 that are its exponent, and those of 1.0.
 _EXPONENT, _ONE = 0x7F800000, 0x3F800000
 
@@ -93,10 +91,15 @@ def slope_of_deviation(x, e, unknown):
     return _slope_of_scale(x) * e / unknown
 
 
-def divergence(loc, scale, p_loc, p_scale, bitcast):
-    """Return the divergence of each weight, -log r + (r^2 + d^2 - 1) / 2, in sums of a few.
+def group(n):
+    """Return of how many weights, of `n`, `divergence` makes one sum."""
+    return math.gcd(n, 8)
 
-    See `distributions.kl_divergence`. As a logarithm takes long, one serves for a few weights:
+
+def divergence(loc, scale, p_loc, p_scale, group, bitcast):
+    """Return the divergence of each weight, -log r + (r^2 + d^2 - 1) / 2, in sums over groups.
+
+    See `distributions.kl_divergence`. As a logarithm takes long, one serves for a group of weights:
 
         sum(log r) = sum(n) log 2 + log(product(m)),    r = m 2^n,    1 <= m < 2
 
@@ -105,18 +108,18 @@ def divergence(loc, scale, p_loc, p_scale, bitcast):
         scale: tensor of float32.
         p_loc: number.
         p_scale: number.
+        group: `group` of the number of weights.
         bitcast: function of a tensor and a dtype.
     """
-    few = math.gcd(math.prod(loc.shape), _FEW)
-    locs, scales = (ops.reshape(each, (few, -1)) for each in (loc, scale))
-    squares, exponents, mantissas = -few, 0.0, 1.0
-    for i in range(few):
+    locs, scales = (ops.reshape(each, (group, -1)) for each in (loc, scale))
+    squares, exponents, mantissas = -group, 0.0, 1.0
+    for i in range(group):
         r, d = scales[i] * (1.0 / p_scale), (locs[i] - p_loc) * (1.0 / p_scale)
         squares = squares + (r * r + d * d)
         bits = bitcast(r, "int32")
         exponents = exponents + ops.cast(bits & _EXPONENT, "float32")
         mantissas = mantissas * bitcast(bits & ~_EXPONENT | _ONE, "float32")
-    n = exponents * 2.0**-23 - 127.0 * few
+    n = exponents * 2.0**-23 - 127.0 * group
     return 0.5 * squares - n * math.log(2.0) - ops.log(mantissas)
 
 
