@@ -38,7 +38,8 @@ PARTS = {
 
 # How cost grows: the ends and the last step before them first, in case that the time is up.
 SIZES = [("depth", 1), ("depth", 8), ("batch", 1), ("batch", 4096), ("width", 64), ("width", 4096)]
-SIZES += [("batch", 1024), ("width", 1024), ("depth", 3), ("batch", 64), ("width", 256)]
+SIZES += [("batch", 1024), ("width", 2048), ("width", 1024), ("batch", 64), ("depth", 3)]
+SIZES += [("width", 256)]
 # Whether to compile with jit_compile=True: under TensorFlow in both ways.
 JITS = (False, True) if BACKEND == "tensorflow" else (False,)
 
