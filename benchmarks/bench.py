@@ -26,7 +26,7 @@ LOG = FOLDER / "log.txt"
 # less than two if quick, which is the first and what is from R, and less than ten if not, on a busy
 # machine as well.
 LIMITS = {
-    "quick": {"tensorflow": 0.55, "jax": 0.25, "torch": 0.25},
+    "quick": {"tensorflow": 0.65, "jax": 0.25, "torch": 0.25},
     "table": {"tensorflow": 1.9, "jax": 1.0, "torch": 0.6},
     "from_r.py": {"quick": 0.2, "full": 0.7},
     "memory.py": {"full": 1.5},

@@ -57,10 +57,10 @@ tasks <- list(
     copy_once(numbers)
   },
   "train" = function() {
-    model$fit(x, y, batch_size = sizes$batch, verbose = 0L)
+    model$fit(x, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
   },
   "train, keras3" = function() {
-    fit(model_of_keras3, x, y, batch_size = sizes$batch, verbose = 0L)
+    fit(model_of_keras3, x, y, batch_size = sizes$batch, epochs = sizes$epochs, verbose = 0L)
   }
 )
 
