@@ -18,7 +18,6 @@ import layer_api
 BACKEND = keras.backend.backend()
 CLASSES = 10
 KL_WEIGHT = 1 / 60_000  # 1 / n, for the n training images of MNIST
-TWICE = "two numbers for each weight, two products, no noise"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +210,12 @@ def parts_of_ours():
         part("+ a scale for each weight, divergence", layer_api.DenseFlipout, **mean),
         part("+ a draw for each weight", layer_api.DenseReparameterization),
         dataclasses.replace(ours, name="+ second product, signs: flipout", role="part"),
-        Contender(TWICE, "part", floor.name, _keras(keras, Twice, None)),
+        Contender(
+            "two numbers for each weight, two products, no noise",
+            "part",
+            floor.name,
+            _keras(keras, Twice, None),
+        ),
     ]
 
 

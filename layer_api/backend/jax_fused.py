@@ -20,25 +20,21 @@ def deviation(untransformed_scale, eps, key):
     return _deviation(untransformed_scale, e, eps)
 
 
-def _unknown():
-    return this_backend.unknown(1.0)
-
-
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _deviation(x, e, eps):
-    return xla.scale(x, eps, _unknown()) * e
+    return xla.scale(x, eps, this_backend.unknown()) * e
 
 
 @_deviation.defjvp
 def _(eps, primals, tangents):
     x, e = primals
-    return _deviation(x, e, eps), tangents[0] * xla.slope_of_deviation(x, e, _unknown())
+    return _deviation(x, e, eps), tangents[0] * xla.slope_of_deviation(x, e, this_backend.unknown())
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
     """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""
-    scale = xla.scale(untransformed_scale, eps, _unknown())
+    scale = xla.scale(untransformed_scale, eps, this_backend.unknown())
     group, bitcast = xla.group(loc.size), jax.lax.bitcast_convert_type
     return jnp.sum(xla.divergence(loc, scale, p_loc, p_scale, group, bitcast))
 
@@ -46,8 +42,8 @@ def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
 @kl_divergence.defjvp
 def _(eps, p_loc, p_scale, primals, tangents):
     loc, x = primals
-    scale = xla.scale(x, eps, _unknown())
+    scale = xla.scale(x, eps, this_backend.unknown())
     by_loc = (loc - p_loc) / p_scale**2
-    by_x = xla.slope_of_divergence(x, scale, p_scale, _unknown())
+    by_x = xla.slope_of_divergence(x, scale, p_scale, this_backend.unknown())
     slope = jnp.sum(tangents[0] * by_loc) + jnp.sum(tangents[1] * by_x)
     return kl_divergence(loc, x, eps, p_loc, p_scale), slope

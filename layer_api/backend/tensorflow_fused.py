@@ -113,7 +113,7 @@ def _normals(n, key, unknown):
     counts = [tf.bitcast(each, "uint32") for each in (counts, counts + (n + 1) // 2)]
     one, other = xla.threefry(tf.unstack(key), counts, _rotate_left)
     angle = _floats(_shifted_right(other, 32 - xla.ANGLE_BITS))
-    pairs = xla.pairs_of_normals(tf.cast(one, "float32"), angle, xla.QUARTER_TURN * unknown)
+    pairs = xla.pairs_of_normals(tf.cast(one, "float32"), angle, unknown)
     return _flat(pairs)[:n]
 
 

@@ -28,7 +28,7 @@ _PARITY = np.uint32(0x1BD11BDA)
 
 # Of the second word of a pair, the highest bits become an angle; so many of them in a quarter turn.
 ANGLE_BITS = 24
-QUARTER_TURN = 2.0 ** (ANGLE_BITS - 2)
+_QUARTER_TURN = 2.0 ** (ANGLE_BITS - 2)
 
 
 def threefry(key, counts, rotate_left):
@@ -53,7 +53,7 @@ def threefry(key, counts, rotate_left):
     return one, other
 
 
-def pairs_of_normals(one, other, quarter_turn):
+def pairs_of_normals(one, other, unknown):
     """Return normals by the method of Box and Muller (1958), in two rows.
 
         sqrt(-2 log u) cos a,    -sqrt(-2 log u) sin a,    a = w pi / 2,    0 <= w < 4
@@ -65,12 +65,12 @@ def pairs_of_normals(one, other, quarter_turn):
         one: tensor of float32, random whole numbers of 32 bits. All of them go into u, so that the
             tail ends at 6.7.
         other: tensor of float32, random whole numbers of `ANGLE_BITS` bits.
-        quarter_turn: `QUARTER_TURN * unknown`.
+        unknown: 1.0, see above.
     """
     r = ops.sqrt(-2.0 * ops.log((one + 0.5) * 2.0**-32))
-    w = other / quarter_turn + np.array([[0.0], [1.0]], "float32")
+    w = other / (_QUARTER_TURN * unknown) + np.array([[0.0], [1.0]], "float32")
     w = ops.where(w >= 4.0, w - 4.0, w)
-    t = (ops.abs(w - 2.0) - (1.0 - 0.5 / QUARTER_TURN)) * (math.pi / 2)
+    t = (ops.abs(w - 2.0) - (1.0 - 0.5 / _QUARTER_TURN)) * (math.pi / 2)
     return r * (t * _polynomial(t * t, _SIN))
 
 
