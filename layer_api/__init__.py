@@ -1,8 +1,11 @@
 """Variational layers for Keras 3, called the same way from Python and from R."""
 
-from layer_api.autoregressive import AutoregressiveNetwork, layer_autoregressive
+from typing import Any
+
+from layer_api import compose, messages
 from layer_api.compose import pipe
-from layer_api.conv import (
+from layer_api.layers.autoregressive import AutoregressiveNetwork, layer_autoregressive
+from layer_api.layers.conv import (
     Conv1DFlipout,
     Conv1DReparameterization,
     Conv2DFlipout,
@@ -22,7 +25,7 @@ from layer_api.conv import (
     layer_conv_3d_flipout,
     layer_conv_3d_reparameterization,
 )
-from layer_api.dense import (
+from layer_api.layers.dense import (
     DenseFlipout,
     DenseLocalReparameterization,
     DenseReparameterization,
@@ -30,16 +33,19 @@ from layer_api.dense import (
     layer_dense_local_reparameterization,
     layer_dense_reparameterization,
 )
-from layer_api.dense_variational import DenseVariational, layer_dense_variational
-from layer_api.distribution_lambda import DistributionLambda, layer_distribution_lambda
-from layer_api.divergences import KLDivergence, MonteCarloKL
-from layer_api.posteriors import (
+from layer_api.layers.dense_variational import DenseVariational, layer_dense_variational
+from layer_api.layers.distribution_lambda import DistributionLambda, layer_distribution_lambda
+from layer_api.layers.variable import VariableLayer, layer_variable
+from layer_api.training.kl import set_kl_weight
+from layer_api.version import __version__
+from layer_api.weights.divergences import KLDivergence, MonteCarloKL
+from layer_api.weights.posteriors import (
     Deterministic,
     MeanFieldNormal,
     MultivariateNormalTriL,
     default_mean_field_normal_fn,
 )
-from layer_api.priors import (
+from layer_api.weights.priors import (
     LaplacePrior,
     NormalPrior,
     ScaleMixturePrior,
@@ -47,8 +53,8 @@ from layer_api.priors import (
     TrainableNormal,
     default_multivariate_normal_fn,
 )
-from layer_api.variable import VariableLayer, layer_variable
-from layer_api.version import __version__
+
+compose.register_wing("layer_api.keras_2")
 
 __all__ = [
     "AutoregressiveNetwork",
@@ -97,4 +103,28 @@ __all__ = [
     "layer_distribution_lambda",
     "layer_variable",
     "pipe",
+    "set_kl_weight",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Say what to write for a name of `tfp.layers` that is not here."""
+    likelihoods = (
+        "IndependentNormal", "IndependentBernoulli", "IndependentLogistic", "IndependentPoisson",
+        "CategoricalMixtureOfOneHotCategorical", "MixtureLogistic", "MixtureNormal",
+        "MixtureSameFamily", "MultivariateNormalTriL", "OneHotCategorical",
+    )  # fmt: skip
+    divergences = ("KLDivergenceAddLoss", "KLDivergenceRegularizer")
+    if name in likelihoods:
+        raise AttributeError(
+            f"module 'layer_api' has no attribute '{name}': Keras 3 hands tensors alone to a loss, "
+            "not distributions. Let the last layer return the parameters of the distribution, and "
+            "write its negative log-likelihood as the loss."
+        )
+    if name in divergences:
+        raise AttributeError(
+            f"module 'layer_api' has no attribute '{name}': a variational layer adds its "
+            "divergence itself. Set its prior by kernel_prior_fn and its weight by kl_weight."
+        )
+    hint = messages.suggest(name, __all__)
+    raise AttributeError(f"module 'layer_api' has no attribute '{name}'. {hint}".strip())

@@ -1,15 +1,16 @@
 """The pipe rule: what "object %>% layer" means, and the `layer_*` functions made from classes."""
 
+import importlib
 import inspect
 import numbers
-import textwrap
+import os
 from collections.abc import Callable
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 import keras
 
-from layer_api import arguments, legacy
-from layer_api.arguments import REQUIRED
+from layer_api import keras_private, messages, validation
+from layer_api.messages import REQUIRED
 
 P = ParamSpec("P")
 L = TypeVar("L")
@@ -30,34 +31,57 @@ class LayerFunction(Protocol[P, L]):
 
 
 def registered(layer_class):
-    """Register a layer class, so that a saved model finds it in any session.
-
-    Where its docstring says {arguments}, it gets those of the class that has the constructor, and
-    for {shared} in them those that all classes of a base have; for
-    {estimator} and the like the text that one of its bases has under that name.
-    """
-    owner = next(c for c in layer_class.__mro__ if "__init__" in vars(c))
-    described = inspect.cleandoc(owner.__doc__).partition("\nArgs:\n")[2]
-    shared = textwrap.indent(inspect.cleandoc(getattr(owner, "SHARED", "")), "    ")
-    described = described.replace("    {shared}", shared)
-    document = inspect.cleandoc(layer_class.__doc__).replace("{arguments}", "Args:\n" + described)
-    for name in ("ESTIMATOR", "LOSSES", "RAISES", "REFERENCES"):
-        text = inspect.cleandoc(getattr(layer_class, name, ""))
-        document = document.replace(f"{{{name.lower()}}}", text)
-    layer_class.__doc__ = document
+    """Register a layer class, so that a saved model finds it in any session."""
     return keras.saving.register_keras_serializable("layer_api")(layer_class)
+
+
+class Wing(Protocol):
+    """What makes layers for objects of another Keras than Keras 3."""
+
+    def make(self, layer_class: type, args: Any, kwargs: Any) -> Any:
+        """Return the layer that the same arguments of `layer_class` mean for Keras 3."""
+
+    def add(self, model: Any, layer: Any) -> Any:
+        """Add a layer to a Sequential model; where that fails, leave it as it was."""
+
+
+# The name of the module that is a wing. Nothing below the package's first floor imports it: it
+# is imported once somebody brings an object that it is for.
+_wings: list[str] = []
+
+
+def register_wing(module: str) -> None:
+    """Have layers for Keras 2 made by a module."""
+    _wings.append(module)
+
+
+def _wing() -> Wing:
+    return cast(Wing, importlib.import_module(_wings[0]))
+
+
+def is_of_keras_2(object: Any) -> bool:
+    """Tell whether `object`, or a tensor in a list, is of Keras 2 and no eager tensor."""
+    values = object if isinstance(object, (list, tuple)) else [object]
+    kinds = ("Layer", "KerasTensor")
+    return any(messages.is_keras_2(value, kind) for value in values for kind in kinds)
+
+
+def _wants_keras_2() -> bool:
+    """Tell whether TF_USE_LEGACY_KERAS asks for Keras 2, by the values that TensorFlow takes."""
+    return os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
 
 
 def layer_function(layer_class: Callable[P, L], name: str) -> LayerFunction[P, L]:
     """Return the function `name(object, ...)` that makes a layer and composes it with `object`."""
-    parameters = arguments.parameters_of(layer_class).values()
+    parameters = validation.parameters_of(layer_class).values()
     by_name = f"{name}({next(iter(parameters)).name}=512)"
     _CALLS[layer_class.__name__] = f"{name}(model, ...)"
 
     def make_and_compose(object=REQUIRED, *args, **kwargs):
         kind = _kind(object, by_name)
-        is_legacy = legacy.is_wanted() if kind == "nothing" else legacy.is_among(object)
-        layer = (legacy.make if is_legacy else _make)(layer_class, args, kwargs)
+        is_for_keras_2 = _wants_keras_2() if kind == "nothing" else is_of_keras_2(object)
+        make = _wing().make if is_for_keras_2 else _make
+        layer = make(layer_class, args, kwargs)
         return _compose(object, kind, layer)
 
     function: Any = make_and_compose
@@ -104,14 +128,14 @@ def pipe(object: Any, *steps: Callable) -> Any:
         raise _unsuitable(object)
     for step in steps:
         if isinstance(step, type) or not callable(step):
-            raise arguments.invalid(
+            raise messages.invalid(
                 "steps",
                 "layers or functions of one argument",
-                arguments.describe(step),
+                messages.describe(step),
                 _remedy(step),
                 TypeError,
             )
-        if isinstance(step, keras.layers.Layer) or legacy.is_among(step):
+        if isinstance(step, keras.layers.Layer) or is_of_keras_2(step):
             kind = _kind(object)
             _refuse_other_keras(object, step)
             object = _compose(object, kind, step)
@@ -122,11 +146,11 @@ def pipe(object: Any, *steps: Callable) -> Any:
 
 def _refuse_other_keras(object, layer):
     """Refuse a layer of Keras 3 for a model or symbolic tensor of Keras 2, and the reverse."""
-    if legacy.is_among(layer):
+    if is_of_keras_2(layer):
         is_other, belongs = isinstance(object, keras.Model) or _is_symbolic(object), 3
         remedy = "Use a layer of Keras 3, or begin with a model of tf_keras."
     else:
-        is_other, belongs = legacy.is_among(object), 2
+        is_other, belongs = is_of_keras_2(object), 2
         name = type(layer).__name__
         remedy = f"Use tf_keras.layers.{name}, or begin with a model of Keras 3."
         if name in _CALLS:
@@ -135,10 +159,10 @@ def _refuse_other_keras(object, layer):
                 "TF_USE_LEGACY_KERAS=1."
             )
     if is_other:
-        raise arguments.invalid(
+        raise messages.invalid(
             "steps",
             f"layers of Keras {belongs} here, as the object is",
-            f"{arguments.describe(layer)} of Keras {5 - belongs}",
+            f"{messages.describe(layer)} of Keras {5 - belongs}",
             remedy,
             TypeError,
         )
@@ -149,17 +173,14 @@ def _compose(object, kind, layer):
         return layer
     if kind == "tensor":
         return layer(object)
-    if legacy.is_among(object):
-        return legacy.add(object, layer)
+    if is_of_keras_2(object):
+        return _wing().add(object, layer)
     layers_before = list(object.layers)
     try:
         object.add(layer)
     except Exception:
         # Keras appends the layer before it builds it: leave the model as it was.
-        if len(object.layers) > len(layers_before):
-            object.pop(rebuild=False)
-            if layers_before:
-                object._maybe_rebuild()
+        keras_private.remove_last_layer(object, layers_before)
         raise
     return object
 
@@ -171,7 +192,7 @@ def _kind(object, by_name=None):
     """
     if object is None or object is REQUIRED:
         return "nothing"
-    if isinstance(object, keras.Sequential) or arguments.is_keras_2(object, "Sequential"):
+    if isinstance(object, keras.Sequential) or messages.is_keras_2(object, "Sequential"):
         return "model"
     values = object if isinstance(object, (list, tuple)) and len(object) else [object]
     if all(_is_tensor(value) for value in values):
@@ -182,7 +203,7 @@ def _kind(object, by_name=None):
 def _is_tensor(value):
     if keras.ops.is_tensor(value) or _is_symbolic(value):
         return True
-    if arguments.is_keras_2(value, "KerasTensor"):
+    if messages.is_keras_2(value, "KerasTensor"):
         return True
     # An array of numbers, NumPy's or an R matrix, is what a layer may be called on too.
     dtype = getattr(value, "dtype", None)
@@ -197,8 +218,8 @@ def _is_symbolic(value):
 
 def _unsuitable(object, by_name=None):
     expected = "a Sequential model, a tensor, a list of tensors or None/NULL"
-    received = arguments.describe(object)
-    return arguments.invalid("object", expected, received, _remedy(object, by_name), TypeError)
+    received = messages.describe(object)
+    return messages.invalid("object", expected, received, _remedy(object, by_name), TypeError)
 
 
 def _remedy(object, by_name=None):
@@ -207,15 +228,15 @@ def _remedy(object, by_name=None):
         return f"Make a layer of the class first: {object.__name__}(...)."
     if isinstance(object, numbers.Real) and by_name:
         return f"To set the first argument of the layer, name it: {by_name}."
-    is_model = isinstance(object, keras.Model) or arguments.is_keras_2(object, "Model")
-    if not is_model and arguments.is_layer(object):
+    is_model = isinstance(object, keras.Model) or messages.is_keras_2(object, "Model")
+    if not is_model and messages.is_layer(object):
         return (
             "A layer alone is not a model: was the model in front of the pipe None/NULL? "
             "Begin with keras.Sequential()."
         )
     if is_model:
         return "Only Sequential models can be added to: apply the layer to a tensor, model.output."
-    if arguments.describe(object) == "a data frame":
+    if messages.describe(object) == "a data frame":
         return "Make a matrix of numbers of a data frame first."
     return "Begin with keras.Sequential(), or keras.Input(shape) for a functional model."
 

@@ -1,23 +1,37 @@
 """Every random draw of the package, and nothing else draws.
 
-A layer owns one `keras.random.SeedGenerator`, whose state (seed, counter) Keras saves with the
-weights. One call of the layer advances it once; the draws within a call take separate streams:
+A layer owns one `keras.random.SeedGenerator`, whose state (seed, number of the call) Keras saves
+with the weights. One call of the layer advances it once; the draws within a call take separate
+streams, each with a name:
 
-    key of a stream = (seed, counter * number of streams + index of the stream)
+    key of a stream = (seed xor hash of the name, number of the call)
 
-so no two draws of a layer ever share a key, whatever the number of calls.
+So no two calls share a key, whatever other streams a layer has, or will have in a later version.
+The state counts 2^63 calls: beyond any training.
+
+Layers of one model that have the same `seed` must not draw the same numbers. The first of them has
+the seed itself, the k-th after it one that is computed from the seed and k: see `number_of_twin`.
 """
 
+import functools
 import random
+import sys
 import zlib
 
 import keras
 import numpy as np
 from keras import ops
 
-from layer_api import backend
+from layer_api import backend, messages
 
-STREAMS = ("kernel", "bias", "input_sign", "output_sign", "divergence_kernel", "divergence_bias")
+# What calls a function again, or once for many examples: name of the function and end of its file.
+_REPEATED_BY = {
+    "_pfor_impl": ("parallel_for/control_flow_ops.py", "tf.vectorized_map"),
+    "recompute_grad": ("ops/custom_gradient.py", "tf.recompute_grad"),
+    "inner": ("ops/custom_gradient.py", "keras.RematScope or tf.recompute_grad"),
+    "checkpoint": ("torch/utils/checkpoint.py", "keras.RematScope or torch.utils.checkpoint"),
+    "recompute_fn": ("torch/utils/checkpoint.py", "keras.RematScope or torch.utils.checkpoint"),
+}
 
 
 def drawn_seed():
@@ -29,24 +43,47 @@ def drawn_seed():
     return random.randrange(2**31)
 
 
-def advance(generator):
-    """Return the state for one call of a layer, and move `generator` on to the next."""
-    return backend.advance(generator)
+def seed_of_twin(seed, number):
+    """Return the seed of one of several layers of a model that were given the same one."""
+    return seed if number == 0 else _seed_for(seed, f"twin {number}")
+
+
+def advance(generator, inputs=None):
+    """Return the state for one call of a layer, and move `generator` on to the next.
+
+    Raises:
+        RuntimeError: The call would be run again, or once for many examples.
+    """
+    _refuse_repeats()
+    return backend.random.advance(generator, inputs)
+
+
+def _refuse_repeats():
+    """Refuse a call inside what TensorFlow or torch will run again, or once for many examples."""
+    if backend.random.is_compiling():
+        return
+    frame = sys._getframe(2)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in _REPEATED_BY:
+            file, name = _REPEATED_BY[code.co_name]
+            if code.co_filename.endswith(file):
+                raise messages.drawn_once(name)
+        frame = frame.f_back
 
 
 def current(generator):
     """Return the state of `generator` and leave it where it is."""
-    return backend.state_of(ops.convert_to_tensor(generator.state))
+    return backend.random.current(generator)
 
 
 def previous(generator):
     """Return the state that the last call of the layer had."""
-    words = ops.convert_to_tensor(generator.state)
-    return backend.state_of(words - ops.convert_to_tensor([0, 1], words.dtype))
+    return backend.random.previous(generator)
 
 
 def save(generator, store):
-    """Save the state of `generator` beside a layer's weights, so that a resumed run draws on."""
+    """Save the state of `generator` beside a layer's weights: a resumed run continues from it."""
     store["noise_state"] = ops.convert_to_numpy(generator.state)
 
 
@@ -57,18 +94,23 @@ def load(generator, store):
 
 
 def key(state, stream):
-    """Return the key of one stream of draws; replicas of a distributed run get different ones."""
-    return backend.make_key(state, len(STREAMS), STREAMS.index(stream))
+    """Return the key of a stream of draws; replicas of a distributed run get different ones."""
+    return backend.random.make_key(state, _hash(stream))
+
+
+@functools.cache
+def _hash(stream):
+    return zlib.crc32(stream.encode())
 
 
 def normal(shape, key, dtype):
     """Draw standard normals."""
-    return backend.random_normal(shape, key, dtype)
+    return backend.random.normal(shape, key, dtype)
 
 
 def signs(shape, key, dtype):
     """Draw from {-1, +1} with equal probability, at the cost of one random bit each."""
-    return backend.random_signs(shape, key, dtype)
+    return backend.random.signs(shape, key, dtype)
 
 
 def fresh_initializer(initializer, seed, name):

@@ -1,13 +1,16 @@
 """What the package needs of Keras's backend by name: random bits, dtypes and distributions.
 
-No other file names a backend. One module for each backend has the same functions, and only that of
-the backend in use is imported. Its library of distributions is imported only once a user's own
+No other file names a backend. `protocol.py` says what each of them provides; only that of the
+backend in use is imported. Its library of distributions is imported only once a user's own
 function, or a look at a layer's distributions, needs it.
 """
 
 import importlib
+from typing import cast
 
 import keras
+
+from layer_api.backend import protocol
 
 NAMED = ("tensorflow", "jax", "torch")
 
@@ -18,33 +21,9 @@ if keras.backend.backend() not in NAMED:
         "tensorflow, before Keras is imported."
     )
 
-_chosen = importlib.import_module(f"{__name__}.{keras.backend.backend()}")
+_chosen = f"{__name__}.{keras.backend.backend()}"
 
-# For independent normals with scale = eps + softplus(untransformed_scale): `deviation` and
-# `kl_divergence`, wherever `is_worth_it`.
-fused = importlib.import_module(f"{__name__}.{keras.backend.backend()}_fused")
-
-LIBRARY = _chosen.LIBRARY
-CONVOLVES_CHANNELS_FIRST = _chosen.CONVOLVES_CHANNELS_FIRST
-advance = _chosen.advance
-constant = _chosen.constant
-deterministic_distribution = _chosen.deterministic_distribution
-deterministic_parameter = _chosen.deterministic_parameter
-dtype_for_callables = _chosen.dtype_for_callables
-is_distribution = _chosen.is_distribution
-kl_divergence = _chosen.kl_divergence
-laplace_distribution = _chosen.laplace_distribution
-log_prob = _chosen.log_prob
-make_key = _chosen.make_key
-mean = _chosen.mean
-multivariate_normal_distribution = _chosen.multivariate_normal_distribution
-normal_distribution = _chosen.normal_distribution
-normal_mixture_distribution = _chosen.normal_mixture_distribution
-normal_parameters = _chosen.normal_parameters
-owns = _chosen.owns
-random_normal = _chosen.random_normal
-random_signs = _chosen.random_signs
-sample = _chosen.sample
-seeded = _chosen.seeded
-state_of = _chosen.state_of
-stddev = _chosen.stddev
+arrays = cast(protocol.Arrays, importlib.import_module(_chosen))
+random = cast(protocol.Random, importlib.import_module(f"{_chosen}.random"))
+distributions = cast(protocol.Distributions, importlib.import_module(f"{_chosen}.distributions"))
+fused = cast(protocol.Fused, importlib.import_module(f"{_chosen}.fused"))

@@ -93,8 +93,9 @@ layer_autoregressive <- function(
 
 #' 1D convolution with weight uncertainty, by the Flipout estimator
 #'
-#' Use it in place of `keras$layers$Conv1D` where a network for sequences shall say how sure it is.
-#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+#' Use it in place of `keras$layers$Conv1D` where you want a network for sequences to report its
+#' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
+#' draws anew:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -112,29 +113,9 @@ layer_autoregressive <- function(
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
 #' A posterior, prior or divergence of your own is a function, or an object of a class with
-#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
-#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
-#'
-#' ```
-#' class Narrow:
-#'     def __init__(self, scale):
-#'         self.scale = scale
-#' ```
-#'
-#' ```
-#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
-#'     normal = layer_api.NormalPrior(scale=self.scale)
-#'     return normal(dtype, shape, name, trainable, add_variable_fn)
-#' ```
-#'
-#' ```
-#' def get_config(self):
-#'     return {"scale": self.scale}
-#' ```
-#'
-#' ```
-#' keras.saving.register_keras_serializable("my_package")(Narrow)
-#' ```
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -162,10 +143,10 @@ layer_autoregressive <- function(
 #'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
 #'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
 #'   reparameterization take independent normals only. Default `"mean_field_normal"`.
-#' @param kernel_posterior_tensor_fn Value that stands for the kernel's distribution in one call:
-#'   `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under Flipout
-#'   the perturbation, whose mean is zero; under local reparameterization the distribution of the
-#'   outputs before the bias. Default `"sample"`.
+#' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
+#'   of the outputs before the bias. Default `"sample"`.
 #' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
 #'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
@@ -178,10 +159,11 @@ layer_autoregressive <- function(
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
 #' @param bias_divergence_fn As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
-#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
-#'   weights, the kernel, the signs and the bias. Default `NULL`: Keras's global random state
-#'   decides, see `keras$utils$set_random_seed()`.
-#' @param kl_weight Number of at least 0, the factor on the divergences. Default `1.0`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, steps, channels)` it returns a
 #'   tensor of shape `(batch, new_steps, filters)`; with `"channels_first"` the channels and the
@@ -229,8 +211,9 @@ layer_conv_1d_flipout <- function(
 
 #' 1D convolution with weight uncertainty, by reparameterization
 #'
-#' Use it in place of `keras$layers$Conv1D` where a network for sequences shall say how sure it is.
-#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+#' Use it in place of `keras$layers$Conv1D` where you want a network for sequences to report its
+#' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
+#' draws anew:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -240,7 +223,7 @@ layer_conv_1d_flipout <- function(
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
-#' where that does not matter: for predictions that shall be draws of whole functions, or where
+#' where that does not matter: where a prediction is to be a draw of a whole function, or where
 #' `kernel_posterior_fn` is not normal.
 #'
 #' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
@@ -249,29 +232,9 @@ layer_conv_1d_flipout <- function(
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
 #' A posterior, prior or divergence of your own is a function, or an object of a class with
-#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
-#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
-#'
-#' ```
-#' class Narrow:
-#'     def __init__(self, scale):
-#'         self.scale = scale
-#' ```
-#'
-#' ```
-#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
-#'     normal = layer_api.NormalPrior(scale=self.scale)
-#'     return normal(dtype, shape, name, trainable, add_variable_fn)
-#' ```
-#'
-#' ```
-#' def get_config(self):
-#'     return {"scale": self.scale}
-#' ```
-#'
-#' ```
-#' keras.saving.register_keras_serializable("my_package")(Narrow)
-#' ```
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -299,10 +262,10 @@ layer_conv_1d_flipout <- function(
 #'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
 #'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
 #'   reparameterization take independent normals only. Default `"mean_field_normal"`.
-#' @param kernel_posterior_tensor_fn Value that stands for the kernel's distribution in one call:
-#'   `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under Flipout
-#'   the perturbation, whose mean is zero; under local reparameterization the distribution of the
-#'   outputs before the bias. Default `"sample"`.
+#' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
+#'   of the outputs before the bias. Default `"sample"`.
 #' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
 #'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
@@ -315,10 +278,11 @@ layer_conv_1d_flipout <- function(
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
 #' @param bias_divergence_fn As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
-#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
-#'   weights, the kernel, the signs and the bias. Default `NULL`: Keras's global random state
-#'   decides, see `keras$utils$set_random_seed()`.
-#' @param kl_weight Number of at least 0, the factor on the divergences. Default `1.0`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, steps, channels)` it returns a
 #'   tensor of shape `(batch, new_steps, filters)`; with `"channels_first"` the channels and the
@@ -366,8 +330,9 @@ layer_conv_1d_reparameterization <- function(
 
 #' 2D convolution with weight uncertainty, by the Flipout estimator
 #'
-#' Use it in place of `keras$layers$Conv2D` where a network for images shall say how sure it is.
-#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+#' Use it in place of `keras$layers$Conv2D` where you want a network for images to report its
+#' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
+#' draws anew:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -385,29 +350,9 @@ layer_conv_1d_reparameterization <- function(
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
 #' A posterior, prior or divergence of your own is a function, or an object of a class with
-#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
-#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
-#'
-#' ```
-#' class Narrow:
-#'     def __init__(self, scale):
-#'         self.scale = scale
-#' ```
-#'
-#' ```
-#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
-#'     normal = layer_api.NormalPrior(scale=self.scale)
-#'     return normal(dtype, shape, name, trainable, add_variable_fn)
-#' ```
-#'
-#' ```
-#' def get_config(self):
-#'     return {"scale": self.scale}
-#' ```
-#'
-#' ```
-#' keras.saving.register_keras_serializable("my_package")(Narrow)
-#' ```
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -435,10 +380,10 @@ layer_conv_1d_reparameterization <- function(
 #'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
 #'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
 #'   reparameterization take independent normals only. Default `"mean_field_normal"`.
-#' @param kernel_posterior_tensor_fn Value that stands for the kernel's distribution in one call:
-#'   `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under Flipout
-#'   the perturbation, whose mean is zero; under local reparameterization the distribution of the
-#'   outputs before the bias. Default `"sample"`.
+#' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
+#'   of the outputs before the bias. Default `"sample"`.
 #' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
 #'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
@@ -451,10 +396,11 @@ layer_conv_1d_reparameterization <- function(
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
 #' @param bias_divergence_fn As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
-#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
-#'   weights, the kernel, the signs and the bias. Default `NULL`: Keras's global random state
-#'   decides, see `keras$utils$set_random_seed()`.
-#' @param kl_weight Number of at least 0, the factor on the divergences. Default `1.0`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, height, width, channels)` it returns
 #'   a tensor of shape `(batch, new_height, new_width, filters)`; with `"channels_first"` the
@@ -502,8 +448,9 @@ layer_conv_2d_flipout <- function(
 
 #' 2D convolution with weight uncertainty, by reparameterization
 #'
-#' Use it in place of `keras$layers$Conv2D` where a network for images shall say how sure it is.
-#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+#' Use it in place of `keras$layers$Conv2D` where you want a network for images to report its
+#' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
+#' draws anew:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -513,7 +460,7 @@ layer_conv_2d_flipout <- function(
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
-#' where that does not matter: for predictions that shall be draws of whole functions, or where
+#' where that does not matter: where a prediction is to be a draw of a whole function, or where
 #' `kernel_posterior_fn` is not normal.
 #'
 #' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
@@ -522,29 +469,9 @@ layer_conv_2d_flipout <- function(
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
 #' A posterior, prior or divergence of your own is a function, or an object of a class with
-#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
-#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
-#'
-#' ```
-#' class Narrow:
-#'     def __init__(self, scale):
-#'         self.scale = scale
-#' ```
-#'
-#' ```
-#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
-#'     normal = layer_api.NormalPrior(scale=self.scale)
-#'     return normal(dtype, shape, name, trainable, add_variable_fn)
-#' ```
-#'
-#' ```
-#' def get_config(self):
-#'     return {"scale": self.scale}
-#' ```
-#'
-#' ```
-#' keras.saving.register_keras_serializable("my_package")(Narrow)
-#' ```
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -572,10 +499,10 @@ layer_conv_2d_flipout <- function(
 #'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
 #'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
 #'   reparameterization take independent normals only. Default `"mean_field_normal"`.
-#' @param kernel_posterior_tensor_fn Value that stands for the kernel's distribution in one call:
-#'   `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under Flipout
-#'   the perturbation, whose mean is zero; under local reparameterization the distribution of the
-#'   outputs before the bias. Default `"sample"`.
+#' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
+#'   of the outputs before the bias. Default `"sample"`.
 #' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
 #'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
@@ -588,10 +515,11 @@ layer_conv_2d_flipout <- function(
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
 #' @param bias_divergence_fn As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
-#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
-#'   weights, the kernel, the signs and the bias. Default `NULL`: Keras's global random state
-#'   decides, see `keras$utils$set_random_seed()`.
-#' @param kl_weight Number of at least 0, the factor on the divergences. Default `1.0`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, height, width, channels)` it returns
 #'   a tensor of shape `(batch, new_height, new_width, filters)`; with `"channels_first"` the
@@ -639,8 +567,9 @@ layer_conv_2d_reparameterization <- function(
 
 #' 3D convolution with weight uncertainty, by the Flipout estimator
 #'
-#' Use it in place of `keras$layers$Conv3D` where a network for volumes shall say how sure it is.
-#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+#' Use it in place of `keras$layers$Conv3D` where you want a network for volumes to report its
+#' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
+#' draws anew:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -658,29 +587,9 @@ layer_conv_2d_reparameterization <- function(
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
 #' A posterior, prior or divergence of your own is a function, or an object of a class with
-#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
-#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
-#'
-#' ```
-#' class Narrow:
-#'     def __init__(self, scale):
-#'         self.scale = scale
-#' ```
-#'
-#' ```
-#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
-#'     normal = layer_api.NormalPrior(scale=self.scale)
-#'     return normal(dtype, shape, name, trainable, add_variable_fn)
-#' ```
-#'
-#' ```
-#' def get_config(self):
-#'     return {"scale": self.scale}
-#' ```
-#'
-#' ```
-#' keras.saving.register_keras_serializable("my_package")(Narrow)
-#' ```
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -708,10 +617,10 @@ layer_conv_2d_reparameterization <- function(
 #'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
 #'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
 #'   reparameterization take independent normals only. Default `"mean_field_normal"`.
-#' @param kernel_posterior_tensor_fn Value that stands for the kernel's distribution in one call:
-#'   `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under Flipout
-#'   the perturbation, whose mean is zero; under local reparameterization the distribution of the
-#'   outputs before the bias. Default `"sample"`.
+#' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
+#'   of the outputs before the bias. Default `"sample"`.
 #' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
 #'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
@@ -724,10 +633,11 @@ layer_conv_2d_reparameterization <- function(
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
 #' @param bias_divergence_fn As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
-#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
-#'   weights, the kernel, the signs and the bias. Default `NULL`: Keras's global random state
-#'   decides, see `keras$utils$set_random_seed()`.
-#' @param kl_weight Number of at least 0, the factor on the divergences. Default `1.0`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, depth, height, width, channels)` it
 #'   returns a tensor of shape `(batch, new_depth, new_height, new_width, filters)`; with
@@ -775,8 +685,9 @@ layer_conv_3d_flipout <- function(
 
 #' 3D convolution with weight uncertainty, by reparameterization
 #'
-#' Use it in place of `keras$layers$Conv3D` where a network for volumes shall say how sure it is.
-#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+#' Use it in place of `keras$layers$Conv3D` where you want a network for volumes to report its
+#' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
+#' draws anew:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -786,7 +697,7 @@ layer_conv_3d_flipout <- function(
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
-#' where that does not matter: for predictions that shall be draws of whole functions, or where
+#' where that does not matter: where a prediction is to be a draw of a whole function, or where
 #' `kernel_posterior_fn` is not normal.
 #'
 #' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
@@ -795,29 +706,9 @@ layer_conv_3d_flipout <- function(
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
 #' A posterior, prior or divergence of your own is a function, or an object of a class with
-#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
-#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
-#'
-#' ```
-#' class Narrow:
-#'     def __init__(self, scale):
-#'         self.scale = scale
-#' ```
-#'
-#' ```
-#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
-#'     normal = layer_api.NormalPrior(scale=self.scale)
-#'     return normal(dtype, shape, name, trainable, add_variable_fn)
-#' ```
-#'
-#' ```
-#' def get_config(self):
-#'     return {"scale": self.scale}
-#' ```
-#'
-#' ```
-#' keras.saving.register_keras_serializable("my_package")(Narrow)
-#' ```
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -845,10 +736,10 @@ layer_conv_3d_flipout <- function(
 #'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
 #'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
 #'   reparameterization take independent normals only. Default `"mean_field_normal"`.
-#' @param kernel_posterior_tensor_fn Value that stands for the kernel's distribution in one call:
-#'   `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under Flipout
-#'   the perturbation, whose mean is zero; under local reparameterization the distribution of the
-#'   outputs before the bias. Default `"sample"`.
+#' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
+#'   of the outputs before the bias. Default `"sample"`.
 #' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
 #'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
@@ -861,10 +752,11 @@ layer_conv_3d_flipout <- function(
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
 #' @param bias_divergence_fn As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
-#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
-#'   weights, the kernel, the signs and the bias. Default `NULL`: Keras's global random state
-#'   decides, see `keras$utils$set_random_seed()`.
-#' @param kl_weight Number of at least 0, the factor on the divergences. Default `1.0`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, depth, height, width, channels)` it
 #'   returns a tensor of shape `(batch, new_depth, new_height, new_width, filters)`; with
@@ -912,8 +804,8 @@ layer_conv_3d_reparameterization <- function(
 
 #' Densely-connected layer with weight uncertainty, by the Flipout estimator
 #'
-#' Use it in place of `keras$layers$Dense` where a network shall say how sure it is. Kernel and
-#' bias are drawn from distributions that training fits, and every call draws anew:
+#' Use it in place of `keras$layers$Dense` where you want the network to report its uncertainty.
+#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -931,29 +823,9 @@ layer_conv_3d_reparameterization <- function(
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
 #' A posterior, prior or divergence of your own is a function, or an object of a class with
-#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
-#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
-#'
-#' ```
-#' class Narrow:
-#'     def __init__(self, scale):
-#'         self.scale = scale
-#' ```
-#'
-#' ```
-#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
-#'     normal = layer_api.NormalPrior(scale=self.scale)
-#'     return normal(dtype, shape, name, trainable, add_variable_fn)
-#' ```
-#'
-#' ```
-#' def get_config(self):
-#'     return {"scale": self.scale}
-#' ```
-#'
-#' ```
-#' keras.saving.register_keras_serializable("my_package")(Narrow)
-#' ```
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -967,10 +839,10 @@ layer_conv_3d_reparameterization <- function(
 #'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
 #'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
 #'   reparameterization take independent normals only. Default `"mean_field_normal"`.
-#' @param kernel_posterior_tensor_fn Value that stands for the kernel's distribution in one call:
-#'   `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under Flipout
-#'   the perturbation, whose mean is zero; under local reparameterization the distribution of the
-#'   outputs before the bias. Default `"sample"`.
+#' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
+#'   of the outputs before the bias. Default `"sample"`.
 #' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
 #'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
@@ -983,10 +855,11 @@ layer_conv_3d_reparameterization <- function(
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
 #' @param bias_divergence_fn As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
-#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
-#'   weights, the kernel, the signs and the bias. Default `NULL`: Keras's global random state
-#'   decides, see `keras$utils$set_random_seed()`.
-#' @param kl_weight Number of at least 0, the factor on the divergences. Default `1.0`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor
 #'   of shape `(batch, ..., units)`.
@@ -1029,8 +902,8 @@ layer_dense_flipout <- function(
 
 #' Densely-connected layer with weight uncertainty, by local reparameterization
 #'
-#' Use it in place of `keras$layers$Dense` where a network shall say how sure it is. Kernel and
-#' bias are drawn from distributions that training fits, and every call draws anew:
+#' Use it in place of `keras$layers$Dense` where you want the network to report its uncertainty.
+#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -1050,29 +923,9 @@ layer_dense_flipout <- function(
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
 #' A posterior, prior or divergence of your own is a function, or an object of a class with
-#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
-#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
-#'
-#' ```
-#' class Narrow:
-#'     def __init__(self, scale):
-#'         self.scale = scale
-#' ```
-#'
-#' ```
-#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
-#'     normal = layer_api.NormalPrior(scale=self.scale)
-#'     return normal(dtype, shape, name, trainable, add_variable_fn)
-#' ```
-#'
-#' ```
-#' def get_config(self):
-#'     return {"scale": self.scale}
-#' ```
-#'
-#' ```
-#' keras.saving.register_keras_serializable("my_package")(Narrow)
-#' ```
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -1086,10 +939,10 @@ layer_dense_flipout <- function(
 #'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
 #'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
 #'   reparameterization take independent normals only. Default `"mean_field_normal"`.
-#' @param kernel_posterior_tensor_fn Value that stands for the kernel's distribution in one call:
-#'   `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under Flipout
-#'   the perturbation, whose mean is zero; under local reparameterization the distribution of the
-#'   outputs before the bias. Default `"sample"`.
+#' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
+#'   of the outputs before the bias. Default `"sample"`.
 #' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
 #'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
@@ -1102,10 +955,11 @@ layer_dense_flipout <- function(
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
 #' @param bias_divergence_fn As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
-#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
-#'   weights, the kernel, the signs and the bias. Default `NULL`: Keras's global random state
-#'   decides, see `keras$utils$set_random_seed()`.
-#' @param kl_weight Number of at least 0, the factor on the divergences. Default `1.0`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor
 #'   of shape `(batch, ..., units)`.
@@ -1148,8 +1002,8 @@ layer_dense_local_reparameterization <- function(
 
 #' Densely-connected layer with weight uncertainty, by the reparameterization estimator
 #'
-#' Use it in place of `keras$layers$Dense` where a network shall say how sure it is. Kernel and
-#' bias are drawn from distributions that training fits, and every call draws anew:
+#' Use it in place of `keras$layers$Dense` where you want the network to report its uncertainty.
+#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -1159,7 +1013,7 @@ layer_dense_local_reparameterization <- function(
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
-#' where that does not matter: for predictions that shall be draws of whole functions, or where
+#' where that does not matter: where a prediction is to be a draw of a whole function, or where
 #' `kernel_posterior_fn` is not normal.
 #'
 #' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
@@ -1168,29 +1022,9 @@ layer_dense_local_reparameterization <- function(
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
 #'
 #' A posterior, prior or divergence of your own is a function, or an object of a class with
-#' `__call__` and `get_config`, with the arguments given below. It trains as it is. For a model
-#' that shall be saved, register it, and have the same lines run wherever the model is loaded:
-#'
-#' ```
-#' class Narrow:
-#'     def __init__(self, scale):
-#'         self.scale = scale
-#' ```
-#'
-#' ```
-#' def __call__(self, dtype, shape, name, trainable, add_variable_fn):
-#'     normal = layer_api.NormalPrior(scale=self.scale)
-#'     return normal(dtype, shape, name, trainable, add_variable_fn)
-#' ```
-#'
-#' ```
-#' def get_config(self):
-#'     return {"scale": self.scale}
-#' ```
-#'
-#' ```
-#' keras.saving.register_keras_serializable("my_package")(Narrow)
-#' ```
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -1204,10 +1038,10 @@ layer_dense_local_reparameterization <- function(
 #'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
 #'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
 #'   reparameterization take independent normals only. Default `"mean_field_normal"`.
-#' @param kernel_posterior_tensor_fn Value that stands for the kernel's distribution in one call:
-#'   `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under Flipout
-#'   the perturbation, whose mean is zero; under local reparameterization the distribution of the
-#'   outputs before the bias. Default `"sample"`.
+#' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
+#'   of the outputs before the bias. Default `"sample"`.
 #' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
 #'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
@@ -1220,10 +1054,11 @@ layer_dense_local_reparameterization <- function(
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
 #' @param bias_divergence_fn As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
-#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer: the initial
-#'   weights, the kernel, the signs and the bias. Default `NULL`: Keras's global random state
-#'   decides, see `keras$utils$set_random_seed()`.
-#' @param kl_weight Number of at least 0, the factor on the divergences. Default `1.0`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor
 #'   of shape `(batch, ..., units)`.
@@ -1266,8 +1101,8 @@ layer_dense_reparameterization <- function(
 
 #' Densely-connected layer whose kernel and bias have one joint distribution
 #'
-#' Use it where weights shall depend on each other, where the bias is as uncertain as the kernel,
-#' or where a prior shall be learned. One draw serves the whole batch:
+#' Use it where weights are to depend on each other, where the bias is as uncertain as the kernel,
+#' or where a prior is to be learned. One draw serves the whole batch:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -1276,14 +1111,14 @@ layer_dense_reparameterization <- function(
 #'
 #' The distributions are over one vector: the kernel row by row, then the bias.
 #'
+#' A posterior or prior that is a function may depend on the inputs. Its divergence is added by
+#' each call of the layer, and counts again in each. If it has a batch of distributions, one for
+#' every row of the inputs, every row gets a draw of its own and the divergences are summed.
+#'
 #' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
 #' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
 #' pass `kl_weight = 1/n`, where `n` is the number of training examples.
-#'
-#' A posterior or prior that is a function may depend on the inputs. Its divergence is added by
-#' each call of the layer, and counts again in each. If it has a batch of distributions, one for
-#' every row of the inputs, every row gets a draw of its own and the divergences are summed.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its

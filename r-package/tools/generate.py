@@ -5,14 +5,17 @@ What Python cannot give is an example in R: that is in `examples/`, one file for
 """
 
 import inspect
+import os
 import pathlib
 import re
+import sys
 import textwrap
 
 import tomllib
 
+import docstrings
 import layer_api
-from layer_api.arguments import REQUIRED
+from layer_api.messages import REQUIRED
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
@@ -62,18 +65,6 @@ def r_words(text):
     return re.sub(r"`([^`]+)`", code, text).replace("%", r"\%")
 
 
-def sections(docstring):
-    """Return the paragraphs in front and the sections (Args, Returns, …) of a docstring."""
-    front, *rest = re.split(r"^(\w+):\n", inspect.cleandoc(docstring), flags=re.M)
-    return front.strip(), dict(zip(rest[::2], map(textwrap.dedent, rest[1::2]), strict=True))
-
-
-def entries(section):
-    """Return the {name: text} of a section such as Args."""
-    found = re.findall(r"^([\w*]+): (.*?)(?=^[\w*]+: |\Z)", section, flags=re.M | re.S)
-    return {name: " ".join(text.split()) for name, text in found}
-
-
 def roxygen(lines):
     """Return documentation as comments of roxygen2."""
     text = "\n".join(lines)
@@ -90,7 +81,7 @@ def wrap(tag, text):
 
 def documentation(name, function, family):
     """Return the roxygen comments of one function."""
-    front, parts = sections(function.__doc__)
+    front, parts = docstrings.sections(function.__doc__)
     title, *paragraphs = front.split("\n\n")
     lines = [r_words(" ".join(title.split())).rstrip("."), ""]
     for paragraph in paragraphs:
@@ -99,12 +90,12 @@ def documentation(name, function, family):
             f"```\n{textwrap.dedent(paragraph)}\n```" if indented else wrap("", paragraph),
             "",
         ]
-    for argument, text in entries(parts.get("Args", "")).items():
+    for argument, text in docstrings.entries(parts.get("Args", "")).items():
         lines.append(wrap(f"@param {argument.replace('**kwargs', '...')}", text))
     lines.append(wrap("@return", parts["Returns"]))
     if "Raises" in parts:
         lines += ["@section Errors:", "The message says what is expected. The class of the error:"]
-        for error, text in entries(parts["Raises"]).items():
+        for error, text in docstrings.entries(parts["Raises"]).items():
             lines.append(wrap(f"* `layerapi_{error}`:", text))
     if "References" in parts:
         lines.append(wrap("@references", parts["References"]))
@@ -164,6 +155,16 @@ def files():
     return {name: HEADER + "\n" + "\n".join(texts) for name, texts in parts.items()}
 
 
+def sources():
+    """Return the files of the core whose docstrings have parts in common, as {path: text}."""
+    return docstrings.sources([function.layer_class for function in LAYERS.values()])
+
+
 if __name__ == "__main__":
+    stale = {path: text for path, text in sources().items() if path.read_text("utf-8") != text}
+    for path, text in stale.items():
+        path.write_text(text, encoding="utf-8")
+    if stale:  # what follows reads the docstrings that are written now
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     for name, text in files().items():
         (PACKAGE / "R" / name).write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 from layers import CASES
 
 import layer_api
-from layer_api.arguments import REQUIRED
+from layer_api.messages import REQUIRED
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "r-package"
 _spec = importlib.util.spec_from_file_location("generate", PACKAGE / "tools" / "generate.py")

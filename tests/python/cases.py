@@ -28,7 +28,7 @@ def _instances():
                 text = json.dumps(case)
                 for name in ("function", "class", "size", "example", "arguments"):
                     text = text.replace(f"{{{name}}}", layer[name])
-                text = text.replace("{library}", backend.LIBRARY)
+                text = text.replace("{library}", backend.distributions.LIBRARY)
                 yield {**json.loads(text), "layer": layer}
 
 
@@ -110,7 +110,7 @@ def _function(takes, returns):
 
 
 def _deterministic():
-    return backend.deterministic_distribution(keras.ops.zeros((3, 2)))
+    return backend.distributions.deterministic_distribution(keras.ops.zeros((3, 2)))
 
 
 class _DataFrame:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import layer_api
-from layer_api import arguments, identifiers
+from layer_api import validation, serialization
 
 
 class Value(NamedTuple):
@@ -237,7 +237,7 @@ def _values(case, name, anything):
         return values.filter(
             lambda value: (
                 not inspect.isfunction(value.python)
-                and not isinstance(value.python, identifiers.Block)
+                and not serialization.is_block(value.python)
                 and not hasattr(value.python, "shape")
             )
         )
@@ -268,7 +268,7 @@ def _misspelt(names):
 @st.composite
 def draws(draw, case):
     """Return a strategy for attempts at one row of the table of layers."""
-    own = [name for name in arguments.parameters_of(case.layer) if name != "kwargs"]
+    own = [name for name in validation.parameters_of(case.layer) if name != "kwargs"]
     # Anything, or what has a good chance to be right, so that all ways to go wrong are reached.
     anything = draw(st.booleans())
     given = {}

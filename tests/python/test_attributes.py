@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from framework import BACKEND, float64, gradients, normal, numpy, only_tensorflow
 from keras import ops
+from layer_api.layers.base import Layer
 
 import layer_api
 from layer_api import backend
-from layer_api.layer import Layer
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]], "float32")
 N_WEIGHTS = 3 * 2 + 3 * 2 + 2
@@ -371,13 +371,13 @@ class TestDistributions:
         layer = built()
         loc, untransformed, bias = layer.get_weights()
         scale = np.finfo("float32").eps + np.log1p(np.exp(untransformed))
-        np.testing.assert_array_equal(numpy(backend.mean(layer.kernel_posterior)), loc)
-        np.testing.assert_allclose(numpy(backend.stddev(layer.kernel_posterior)), scale, rtol=1e-5)
-        np.testing.assert_array_equal(numpy(backend.stddev(layer.kernel_prior)), np.ones((3, 2)))
-        np.testing.assert_array_equal(numpy(backend.mean(layer.bias_posterior)), bias)
+        np.testing.assert_array_equal(numpy(backend.distributions.mean(layer.kernel_posterior)), loc)
+        np.testing.assert_allclose(numpy(backend.distributions.stddev(layer.kernel_posterior)), scale, rtol=1e-5)
+        np.testing.assert_array_equal(numpy(backend.distributions.stddev(layer.kernel_prior)), np.ones((3, 2)))
+        np.testing.assert_array_equal(numpy(backend.distributions.mean(layer.bias_posterior)), bias)
         assert layer.bias_prior is None
         layer.set_weights([loc + 1, untransformed, bias])
-        np.testing.assert_array_equal(numpy(backend.mean(layer.kernel_posterior)), loc + 1)
+        np.testing.assert_array_equal(numpy(backend.distributions.mean(layer.kernel_posterior)), loc + 1)
 
     def test_one_event(self):
         layer = built(bias_prior_fn="standard_normal")
@@ -386,11 +386,11 @@ class TestDistributions:
                 distribution = getattr(layer, f"{part}_{role}")
                 assert tuple(distribution.event_shape) == shape
                 assert tuple(distribution.batch_shape) == ()
-                value = backend.sample(distribution, seed=1)
-                assert tuple(backend.log_prob(distribution, value).shape) == ()
+                value = backend.distributions.sample(distribution, seed=1)
+                assert tuple(backend.distributions.log_prob(distribution, value).shape) == ()
 
     def test_before_the_build(self):
         layer = layer_api.layer_dense_flipout(units=2)
-        with pytest.raises(AttributeError, match="has no kernel_posterior before it is built"):
+        with pytest.raises(AttributeError, match="no kernel_posterior before the layer is built"):
             layer.kernel_posterior  # noqa: B018
         assert layer_api.layer_dense_flipout(units=2, bias_posterior_fn=None).bias_posterior is None

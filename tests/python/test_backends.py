@@ -109,25 +109,25 @@ class TestDistributions:
         return keras.ops.convert_to_tensor(self.LOC)
 
     def test_deterministic(self):
-        distribution = backend.deterministic_distribution(self.loc())
-        np.testing.assert_array_equal(numpy(backend.sample(distribution)), self.LOC)
-        assert backend.sample(distribution, (4, 5)).shape == (4, 5, 2, 2)
-        np.testing.assert_array_equal(numpy(backend.mean(distribution)), self.LOC)
-        np.testing.assert_array_equal(numpy(backend.stddev(distribution)), 0.0)
-        assert numpy(backend.log_prob(distribution, self.loc())) == 0.0
-        assert numpy(backend.log_prob(distribution, self.loc() + 1)) == -np.inf
+        distribution = backend.distributions.deterministic_distribution(self.loc())
+        np.testing.assert_array_equal(numpy(backend.distributions.sample(distribution)), self.LOC)
+        assert backend.distributions.sample(distribution, (4, 5)).shape == (4, 5, 2, 2)
+        np.testing.assert_array_equal(numpy(backend.distributions.mean(distribution)), self.LOC)
+        np.testing.assert_array_equal(numpy(backend.distributions.stddev(distribution)), 0.0)
+        assert numpy(backend.distributions.log_prob(distribution, self.loc())) == 0.0
+        assert numpy(backend.distributions.log_prob(distribution, self.loc() + 1)) == -np.inf
 
     def test_laplace(self):
-        distribution = backend.laplace_distribution(self.loc(), 2.0)
+        distribution = backend.distributions.laplace_distribution(self.loc(), 2.0)
         expected = -np.abs(1 - self.LOC).sum() / 2 - 4 * np.log(4.0)
         value = keras.ops.ones((2, 2))
         np.testing.assert_allclose(
-            numpy(backend.log_prob(distribution, value)), expected, rtol=1e-5
+            numpy(backend.distributions.log_prob(distribution, value)), expected, rtol=1e-5
         )
-        assert backend.sample(distribution, 3).shape == (3, 2, 2)
+        assert backend.distributions.sample(distribution, 3).shape == (3, 2, 2)
 
     def test_mixture(self):
-        distribution = backend.normal_mixture_distribution((0.25, 0.75), self.loc(), (1.0, 0.1))
+        distribution = backend.distributions.normal_mixture_distribution((0.25, 0.75), self.loc(), (1.0, 0.1))
 
         def density(x, scale):
             return np.exp(-0.5 * (x / scale) ** 2) / scale / np.sqrt(2 * np.pi)
@@ -136,9 +136,9 @@ class TestDistributions:
         expected = np.log(0.25 * density(d, 1.0) + 0.75 * density(d, 0.1)).sum()
         value = keras.ops.full((2, 2), 0.2)
         np.testing.assert_allclose(
-            numpy(backend.log_prob(distribution, value)), expected, rtol=1e-5
+            numpy(backend.distributions.log_prob(distribution, value)), expected, rtol=1e-5
         )
-        assert backend.sample(distribution, 3).shape == (3, 2, 2)
+        assert backend.distributions.sample(distribution, 3).shape == (3, 2, 2)
 
     @pytest.mark.parametrize("shape", [(4,), (2, 2)])
     def test_multivariate_normal(self, shape):
@@ -147,25 +147,25 @@ class TestDistributions:
         tril = np.tril(rng.normal(size=(4, 4))).astype("float32")
         np.fill_diagonal(tril, [1.0, 2.0, 0.5, 1.5])
         loc = rng.normal(size=shape).astype("float32")
-        distribution = backend.multivariate_normal_distribution(
+        distribution = backend.distributions.multivariate_normal_distribution(
             *map(keras.ops.convert_to_tensor, (loc, tril))
         )
         z = np.linalg.solve(tril, -loc.reshape(-1))
         expected = -0.5 * z @ z - np.log(1.5) - 2 * np.log(2 * np.pi)
         value = keras.ops.zeros(shape)
         np.testing.assert_allclose(
-            numpy(backend.log_prob(distribution, value)), expected, rtol=1e-5
+            numpy(backend.distributions.log_prob(distribution, value)), expected, rtol=1e-5
         )
-        assert backend.sample(distribution, 3).shape == (3, *shape)
+        assert backend.distributions.sample(distribution, 3).shape == (3, *shape)
 
     def test_a_seed_repeats_a_draw(self):
-        normal = backend.normal_distribution(self.loc(), keras.ops.ones((2, 2)))
-        one, other, third = (numpy(backend.sample(normal, 3, seed=s)) for s in (1, 1, 2))
+        normal = backend.distributions.normal_distribution(self.loc(), keras.ops.ones((2, 2)))
+        one, other, third = (numpy(backend.distributions.sample(normal, 3, seed=s)) for s in (1, 1, 2))
         np.testing.assert_array_equal(one, other)
         assert (one != third).all()
 
     def test_unknown_divergence(self):
-        normal = backend.normal_distribution(self.loc(), keras.ops.ones((2, 2)))
+        normal = backend.distributions.normal_distribution(self.loc(), keras.ops.ones((2, 2)))
         with pytest.raises(NotImplementedError):
-            backend.kl_divergence(normal, laplace(self.LOC, 1.0))
+            backend.distributions.kl_divergence(normal, laplace(self.LOC, 1.0))
         assert numpy(library_kl_divergence(normal, normal)) == 0.0

@@ -27,7 +27,8 @@ from framework import (
 from keras import ops
 
 import layer_api
-from layer_api import backend, distributions, divergences, priors
+from layer_api import backend
+from layer_api.weights import distributions, divergences, priors
 
 BOUND = 5.0  # standard errors
 N = 2000  # estimates
@@ -201,14 +202,14 @@ class TestDivergence:
         def log_ratio(sample):
             return numpy(q.log_prob(sample) - p.log_prob(sample))
 
-        sample = backend.sample(q, seed=1)
+        sample = backend.distributions.sample(q, seed=1)
         for block in (layer_api.KLDivergence(2.0), layer_api.MonteCarloKL(weight=2.0)):
             found = numpy(block(q, p, sample))
             np.testing.assert_allclose(found, 2 * log_ratio(sample), rtol=1e-5)
         n = 20_000
         keras.utils.set_random_seed(1)
         estimate = numpy(layer_api.MonteCarloKL(n)(q, p))
-        spread = np.std(log_ratio(backend.sample(q, n, seed=2))) / math.sqrt(n)
+        spread = np.std(log_ratio(backend.distributions.sample(q, n, seed=2))) / math.sqrt(n)
         assert abs(estimate - quadrature(logpdf)) < BOUND * spread
 
     def test_of_a_user_s_posterior_without_a_closed_form(self):
@@ -262,7 +263,7 @@ class TestTrainable:
         model.fit(np.zeros((1000, 3)), np.zeros((1000, 2)), batch_size=1, verbose=0)
         loc = LOC.mean()
         scale = np.sqrt(np.mean(SCALE**2 + (LOC - loc) ** 2))
-        prior = distributions.known(layer.kernel_prior)
+        prior = distributions.from_library(layer.kernel_prior)
         np.testing.assert_allclose(numpy(prior.loc), np.full((3, 2), loc), atol=1e-4)
         np.testing.assert_allclose(numpy(prior.scale), np.full((3, 2), scale), rtol=1e-4)
 
@@ -287,7 +288,7 @@ def test_dtypes(policy, xla):
     received = []
 
     def divergence(q, p, sample):
-        tensors = (backend.mean(q), backend.mean(p), sample)
+        tensors = (backend.distributions.mean(q), backend.distributions.mean(p), sample)
         received.append([keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors])
         return ops.sum(q.log_prob(sample) - p.log_prob(sample))
 
@@ -325,7 +326,7 @@ def test_a_sum_in_float16_does_not_overflow():
 def test_named_blocks_need_no_probability_library():
     program = """
 import sys, keras, layer_api
-from layer_api import priors, divergences
+from layer_api.weights import priors, divergences
 for prior in priors.NAMED:
     for divergence in divergences.NAMED:
         layer = layer_api.layer_dense_flipout(
@@ -384,6 +385,6 @@ def test_a_block_of_the_user_s_own(tmp_path):
 
 
 def test_backend_s_mixture_has_the_moments_of_both():
-    mixture = backend.normal_mixture_distribution((0.25, 0.75), ops.zeros((2, 3)), (2.0, 0.5))
-    variance = numpy(backend.stddev(mixture)) ** 2
+    mixture = backend.distributions.normal_mixture_distribution((0.25, 0.75), ops.zeros((2, 3)), (2.0, 0.5))
+    variance = numpy(backend.distributions.stddev(mixture)) ** 2
     np.testing.assert_allclose(variance, np.full((2, 3), 0.25 * 4 + 0.75 * 0.25), rtol=1e-6)

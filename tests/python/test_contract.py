@@ -15,7 +15,7 @@ import pytest
 from framework import compile_arguments, float64, gradients, numpy, only_tensorflow, only_torch
 from layers import CASES
 
-from layer_api import arguments
+from layer_api import validation
 
 
 def every(cases):
@@ -80,7 +80,7 @@ class TestConfig:
 
     @every_layer
     def test_every_argument_is_in_it(self, case):
-        parameters = arguments.parameters_of(case.layer)
+        parameters = validation.parameters_of(case.layer)
         own = [name for name in parameters if name != "kwargs"]
         assert sorted(case.changed) == sorted(own)
         default = case.layer(**case.required).get_config()
@@ -104,7 +104,7 @@ class TestConfig:
     def test_signature_of_the_function_is_that_of_the_class(self, case):
         first, *rest = inspect.signature(case.function).parameters.values()
         assert first.name == "object"
-        assert rest == list(arguments.parameters_of(case.layer).values())
+        assert rest == list(validation.parameters_of(case.layer).values())
         assert case.function.__name__ in dir(sys.modules["layer_api"])
 
 
@@ -120,7 +120,7 @@ class TestBuild:
         assert layer.trainable_weights == layer.weights
         assert layer.non_trainable_weights == []
         # The state of the noise is a variable, but no weight: `get_weights()` is as in Keras 2.
-        assert len(layer.variables) == len(layer.weights) + case.draws
+        assert len(layer.variables) == len(layer.weights) + 2 * case.draws  # noise, kl_weight
         assert len(layer.losses) == case.draws
         assert layer.count_params() == sum(np.prod(shape) for _, shape in case.weights)
 

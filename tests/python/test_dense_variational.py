@@ -85,7 +85,7 @@ def test_estimate_and_closed_form_agree(name):
     q = exact.posterior()
     (truth,) = losses_of(exact)
     if name == "multivariate_normal_tril":
-        standard = backend.multivariate_normal_distribution(ops.zeros(8), ops.eye(8))
+        standard = backend.distributions.multivariate_normal_distribution(ops.zeros(8), ops.eye(8))
         of_library = numpy(library_kl_divergence(q, standard))
         assert truth == pytest.approx(float(of_library), rel=1e-5)
     draws = many(lambda: loss_of_a_call(estimate, X), 1000, estimate)
@@ -130,11 +130,11 @@ def test_exact_conjugate_posterior():
     model.fit(*all_in_every_step, batch_size=n, shuffle=False, verbose=0)
     q = layer.posterior()
     factor = np.linalg.cholesky(covariance)
-    exact = backend.multivariate_normal_distribution(
+    exact = backend.distributions.multivariate_normal_distribution(
         *(ops.convert_to_tensor(value, "float32") for value in (mean, factor))
     )
     # In standard deviations of the posterior; the divergence from it is 0 at the optimum.
-    z = np.linalg.solve(factor, numpy(backend.mean(q)) - mean)
+    z = np.linalg.solve(factor, numpy(backend.distributions.mean(q)) - mean)
     assert np.abs(z).max() < 0.1
     assert numpy(library_kl_divergence(q, exact)) < 0.01
 
@@ -202,7 +202,7 @@ def test_distribution_lambda_config():
     model = keras.Sequential([VariableLayer(3, initializer="ones"), layer])
     saved = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
     loaded = keras.saving.deserialize_keras_object(saved, safe_mode=True)
-    np.testing.assert_array_equal(numpy(backend.mean(loaded(X))), np.ones(3))
+    np.testing.assert_array_equal(numpy(backend.distributions.mean(loaded(X))), np.ones(3))
     with pytest.raises(ValueError, match="`make_distribution_fn` cannot be saved"):
         DistributionLambda(lambda t: unit_normal(t)).get_config()
 
@@ -229,7 +229,7 @@ mean, draws = (
     keras.saving.load_model(folder / f"{name}.keras", safe_mode=True)(X)
     for name in ("distribution", "weights")
 )
-mean = numpy(layer_api.backend.mean(mean))
+mean = numpy(layer_api.backend.distributions.mean(mean))
 print(json.dumps([refusal, mean.tolist(), numpy(draws).tolist()]))
 """
 
@@ -237,7 +237,7 @@ print(json.dumps([refusal, mean.tolist(), numpy(draws).tolist()]))
 def test_distribution_lambda_in_a_fresh_process(tmp_path):
     """As a model, and inside the posterior of a layer: found by the name of its function alone."""
     distribution = unit_normals(3)
-    mean = numpy(backend.mean(distribution(X)))
+    mean = numpy(backend.distributions.mean(distribution(X)))
     distribution.save(tmp_path / "distribution.keras")
     layer = layer_api.DenseVariational(2, unit_normals, unit_normals, seed=1)
     weights = keras.Sequential([keras.Input((3,)), layer])

@@ -56,7 +56,7 @@ class TestReparameterization:
         # By the backend's product: NumPy's may add up in another order.
         expected = numpy(ops.matmul(X, kernel)) + bias
         np.testing.assert_allclose(outputs, expected, rtol=1e-6)
-        assert backend.sample(layer.kernel_posterior).shape == (3, 2)
+        assert backend.distributions.sample(layer.kernel_posterior).shape == (3, 2)
 
 
 class TestLocalReparameterization:
@@ -91,12 +91,12 @@ class TestLocalReparameterization:
 
         def tensor_fn(d):
             seen.append(d)
-            return backend.mean(d)
+            return backend.distributions.mean(d)
 
         layer = dense(layer_api.DenseLocalReparameterization, kernel_posterior_tensor_fn=tensor_fn)
         np.testing.assert_allclose(numpy(layer(X)), X @ LOC, rtol=1e-6)
         np.testing.assert_allclose(
-            numpy(backend.stddev(seen[-1])), np.sqrt(X**2 @ SCALE**2), rtol=1e-5
+            numpy(backend.distributions.stddev(seen[-1])), np.sqrt(X**2 @ SCALE**2), rtol=1e-5
         )
 
 

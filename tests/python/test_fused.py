@@ -10,7 +10,8 @@ from framework import BACKEND, compiled, gradients, numpy
 from keras import ops
 
 import layer_api
-from layer_api import backend, distributions, noise
+from layer_api import backend, noise
+from layer_api.weights import distributions
 from layer_api.backend import xla
 
 BOUND = 5.0  # standard errors
@@ -28,11 +29,11 @@ def posterior():
 
 def key(counter=0):
     state = noise.current(keras.random.SeedGenerator(1))
-    return noise.key(state, noise.STREAMS[counter])
+    return noise.key(state, f"stream {counter}")
 
 
 def test_these_are_what_a_large_kernel_uses():
-    assert backend.fused.is_worth_it(posterior().untransformed_scale)
+    assert backend.fused.is_supported(posterior().untransformed_scale)
 
 
 @pytest.mark.parametrize("p", [(0.0, 1.0), (0.5, 2.0)])
@@ -73,7 +74,7 @@ def test_deviation_and_its_gradient():
     untransformed = keras.Variable(UNTRANSFORMED)
 
     def deviation():
-        return backend.fused.deviation(untransformed.value, EPS, key())
+        return backend.fused.draw_noise(untransformed.value, EPS, key())
 
     x = UNTRANSFORMED.astype("float64")
     e = numpy(deviation()) / (EPS + np.logaddexp(0.0, x))
@@ -88,10 +89,10 @@ def test_second_derivatives():
 
     def of_fused(x):
         q = distributions.SoftplusNormal(ops.convert_to_tensor(LOC), x)
-        deviation = backend.fused.deviation(x, EPS, key())
+        deviation = backend.fused.draw_noise(x, EPS, key())
         return distributions.kl_divergence(q, distributions.Normal(0.0, 2.0)) + ops.sum(deviation)
 
-    e = numpy(backend.fused.deviation(ops.convert_to_tensor(start), EPS, key()))
+    e = numpy(backend.fused.draw_noise(ops.convert_to_tensor(start), EPS, key()))
     e = e / (EPS + np.logaddexp(0.0, start.astype("float64")))
 
     def of_formula(x):
@@ -131,7 +132,7 @@ def second_derivative(function, start):
 def test_normals_at_ten_million_draws():
     shape = (2500, 4000)
     untransformed = ops.full(shape, math.log(math.e - 1))  # the scale is 1
-    e = numpy(backend.fused.deviation(untransformed, 0.0, key())).ravel()
+    e = numpy(backend.fused.draw_noise(untransformed, 0.0, key())).ravel()
     assert scipy.stats.kstest(e, "norm").pvalue > 1e-4
     for bound in (2.0, 3.0, 4.0, 5.0):
         expected = e.size * scipy.stats.norm.sf(bound)
@@ -165,7 +166,7 @@ def test_words_are_those_of_threefry(key, counts, expected):
 
 def test_streams_and_counters_are_independent():
     draws = [
-        numpy(backend.fused.deviation(posterior().untransformed_scale, EPS, key(counter))).ravel()
+        numpy(backend.fused.draw_noise(posterior().untransformed_scale, EPS, key(counter))).ravel()
         for counter in range(4)
     ]
     correlations = np.corrcoef([np.sign(each) for each in draws])[np.triu_indices(4, 1)]
@@ -179,7 +180,7 @@ def test_a_user_s_own_draw_of_a_large_kernel_is_the_layer_s():
         return made
 
     x = RANDOM.normal(size=(4, SHAPE[0])).astype("float32")
-    one, other = layer(), layer(kernel_posterior_tensor_fn=backend.sample)
+    one, other = layer(), layer(kernel_posterior_tensor_fn=backend.distributions.sample)
     np.testing.assert_allclose(numpy(one(x)), numpy(other(x)), rtol=1e-5, atol=1e-5)
 
 

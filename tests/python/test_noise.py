@@ -67,7 +67,7 @@ def test_each_draw(draw):
     """Where nothing else is random, the seed still governs this draw."""
     arguments = {
         "kernel": {"bias_posterior_fn": None},
-        "signs": {"bias_posterior_fn": None, "kernel_posterior_tensor_fn": backend.stddev},
+        "signs": {"bias_posterior_fn": None, "kernel_posterior_tensor_fn": backend.distributions.stddev},
         "bias": {"bias_posterior_fn": "mean_field_normal", "kernel_posterior_tensor_fn": "mean"},
     }[draw]
 
@@ -87,7 +87,7 @@ def test_each_draw(draw):
 
 def test_a_seed_governs_a_user_s_own_draws():
     def twice(d):
-        return (backend.sample(d) + backend.sample(d)) / 2
+        return (backend.distributions.sample(d) + backend.distributions.sample(d)) / 2
 
     one, again, other = (
         layer_with(seed=s, kernel_posterior_tensor_fn=twice, bias_posterior_fn=None)
@@ -97,7 +97,7 @@ def test_a_seed_governs_a_user_s_own_draws():
     assert same(draws_of(one), draws_of(again))
     assert different(draws_of(one), draws_of(other))
     # Two draws in one call differ: the mean of two has half the variance of one.
-    assert backend.is_distribution(one.kernel_posterior)
+    assert backend.distributions.is_distribution(one.kernel_posterior)
     # The relative standard error of the variance of n normals is sqrt(2 / n); of a ratio of two,
     # sqrt(4 / n) = 2%.
     ratio = variance_of(one, 10_000) / variance_of(layer_like(one), 10_000)
@@ -128,7 +128,7 @@ def test_the_global_state_of_the_backend_stays():
         return numpy(keras.random.normal((4,)))
 
     expected = drawn_by_others()
-    layer = layer_with(seed=7, kernel_posterior_tensor_fn=lambda d: backend.sample(d))
+    layer = layer_with(seed=7, kernel_posterior_tensor_fn=lambda d: backend.distributions.sample(d))
 
     def after_a_call():
         keras.utils.set_random_seed(3)
@@ -141,7 +141,7 @@ def test_the_global_state_of_the_backend_stays():
 def test_gradients_flow_through_a_user_s_own_draw():
     """d output / d scale = x * e, which is how the sample was made."""
     layer = layer_api.layer_dense_reparameterization(
-        units=2, kernel_posterior_tensor_fn=backend.sample, bias_posterior_fn=None, seed=1
+        units=2, kernel_posterior_tensor_fn=backend.distributions.sample, bias_posterior_fn=None, seed=1
     )
     layer.build((None, 3))
     loc, untransformed = layer.get_weights()

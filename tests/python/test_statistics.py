@@ -27,8 +27,10 @@ from framework import (
 from keras import ops
 
 import layer_api
-from layer_api import backend, distributions, noise
+from layer_api import backend, noise
+from layer_api.weights import distributions
 
+STREAMS = ("kernel", "bias", "kernel/input_sign", "kernel/output_sign", "kernel/divergence")
 BOUND = 5.0  # standard errors
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]], "float32")
@@ -214,7 +216,7 @@ class TestDivergence:
         layer = layer_api.layer_dense_flipout(units=300, dtype="float16", seed=1)
         layer.build((None, 300))
         posterior = layer.kernel_posterior
-        mean, stddev = backend.mean(posterior), backend.stddev(posterior)
+        mean, stddev = backend.distributions.mean(posterior), backend.distributions.stddev(posterior)
         expected = kl_normals(numpy(mean), numpy(stddev))
         assert expected > 1e5
         np.testing.assert_allclose(numpy(layer.losses[0]), expected, rtol=1e-5)
@@ -311,7 +313,7 @@ class TestGenerators:
         first = state()
         draws = [
             numpy(noise.normal((10_000,), noise.key(first, stream), "float32"))
-            for stream in noise.STREAMS
+            for stream in STREAMS
         ]
         correlations = np.corrcoef(draws)[np.triu_indices(len(draws), 1)]
         assert np.abs(correlations).max() < BOUND / math.sqrt(10_000)
@@ -328,8 +330,8 @@ class TestGenerators:
 
 def test_known_recognizes_the_library_s_normals():
     distribution = normal(np.zeros((3, 2), "float32"), 2.0)
-    known = distributions.known(distribution)
+    known = distributions.from_library(distribution)
     assert isinstance(known, distributions.Normal)
     np.testing.assert_array_equal(numpy(ops.broadcast_to(known.scale, (3, 2))), 2.0)
     distribution = laplace(np.zeros(3, "float32"), 1.0)
-    assert distributions.known(distribution) is distribution
+    assert distributions.from_library(distribution) is distribution

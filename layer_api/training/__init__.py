@@ -1,0 +1,1 @@
+"""What governs the training of a variational network."""

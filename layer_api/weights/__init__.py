@@ -1,0 +1,1 @@
+"""What a weight with a distribution is."""

@@ -1,0 +1,279 @@
+"""The distributions that the package computes with itself.
+
+A named posterior or prior is one of these small objects, so that layers of named blocks need no
+probability library, neither to load nor to run. Whatever else a user brings is a distribution of
+the backend's own library, and `to_library` turns these into such ones when a user's function,
+or a user who looks at `layer.kernel_posterior`, wants to see them.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import keras
+import ml_dtypes
+from keras import ops
+
+from layer_api import backend, noise
+
+_EPS = {
+    dtype: float(ml_dtypes.finfo(dtype).eps)
+    for dtype in ("float16", "bfloat16", "float32", "float64")
+}
+
+
+class Normal:
+    """Independent normals: one for every element of `loc` and `scale`.
+
+    Where `loc` is None, all means are 0.
+    """
+
+    def __init__(self, loc, scale):
+        self.loc = loc
+        self.scale = scale
+
+    def __iter__(self):
+        """Give the two parameters, as the other distributions here do."""
+        return iter((self.loc, self.scale))
+
+    def centred(self):
+        """Return the distribution of the deviation from the mean."""
+        return Normal(None, self.scale)
+
+
+class SoftplusNormal(Normal):
+    """Independent normals with scale = eps + softplus(untransformed_scale), which is above 0.
+
+    Draws and divergences, of which training needs one for every weight in every step, the backend
+    computes from `untransformed_scale` at once.
+    """
+
+    def __init__(self, loc, untransformed_scale):
+        self.loc = loc
+        self.untransformed_scale = untransformed_scale
+
+    def centred(self):
+        """Return the distribution of the deviation from the mean."""
+        return SoftplusNormal(None, self.untransformed_scale)
+
+    @property
+    def eps(self):
+        """What keeps the scale above 0 where the softplus is not."""
+        return _EPS[keras.backend.standardize_dtype(self.untransformed_scale.dtype)]
+
+    @property
+    def scale(self):
+        """The standard deviations."""
+        return self.eps + ops.softplus(self.untransformed_scale)
+
+
+class Deterministic(NamedTuple):
+    """All mass at `loc`."""
+
+    loc: Any
+
+
+class MultivariateNormal(NamedTuple):
+    """Normal over all elements of `loc` at once, with the covariance scale_tril @ scale_tril^T."""
+
+    loc: Any
+    scale_tril: Any
+
+
+class Laplace(NamedTuple):
+    """Independent Laplace distributions with the parameters `loc` and `scale`, numbers."""
+
+    loc: float
+    scale: float
+
+
+class NormalMixture(NamedTuple):
+    """Independent mixtures of two normals with mean 0, the wider one first."""
+
+    weights: tuple[float, float]
+    scales: tuple[float, float]
+
+
+# All of them.
+OURS = (Normal, Deterministic, MultivariateNormal, Laplace, NormalMixture)
+
+
+def from_library(distribution):
+    """Return a library's independent normal or point mass as one of ours, anything else as is.
+
+    A user's subclass of the library's classes, which may compute something else, stays as it is.
+    """
+    if isinstance(distribution, (Normal, Deterministic, MultivariateNormal)):
+        return distribution
+    if (parameters := backend.distributions.normal_parameters(distribution)) is not None:
+        return Normal(*parameters)
+    if (loc := backend.distributions.deterministic_parameter(distribution)) is not None:
+        return Deterministic(loc)
+    return distribution
+
+
+def to_library(distribution, shape, dtype=None):
+    """Return the distribution of the backend's library that is equal to `distribution`.
+
+    `dtype` is that of parameters which are plain numbers.
+    """
+
+    def everywhere(value):
+        dtype_of_numbers = None if hasattr(value, "dtype") else dtype
+        return ops.broadcast_to(ops.convert_to_tensor(value, dtype_of_numbers), shape)
+
+    if isinstance(distribution, Normal):
+        loc = ops.zeros_like(distribution.scale) if distribution.loc is None else distribution.loc
+        return backend.distributions.normal_distribution(everywhere(loc), distribution.scale)
+    if isinstance(distribution, Deterministic):
+        return backend.distributions.deterministic_distribution(distribution.loc)
+    if isinstance(distribution, MultivariateNormal):
+        return backend.distributions.multivariate_normal_distribution(*distribution)
+    if isinstance(distribution, Laplace):
+        return backend.distributions.laplace_distribution(
+            everywhere(distribution.loc), distribution.scale
+        )
+    if isinstance(distribution, NormalMixture):
+        weights, scales = distribution
+        return backend.distributions.normal_mixture_distribution(weights, everywhere(0.0), scales)
+    return distribution
+
+
+def has_closed_form(q, p):
+    """Tell whether `kl_divergence` knows KL(q || p)."""
+    return isinstance(q, (Normal, Deterministic, MultivariateNormal)) and isinstance(p, Normal)
+
+
+def kl_divergence(q, p):
+    """Return KL(q || p), summed over the elements, where `has_closed_form`.
+
+    Normal from normal, with r = q.scale / p.scale and d = (q.loc - p.loc) / p.scale:
+
+        KL = sum(-log r + (r^2 + d^2 - 1) / 2)
+
+    Point mass from normal: the density of the point mass is left out, as for a point estimate,
+    which makes it -sum(log p(q.loc)), the penalty of a maximum a posteriori estimate.
+
+    Multivariate normal with the triangular factor L from normal, with R = L / p.scale by rows:
+
+        KL = sum(-log diag(R) - 1/2) + (sum(R^2) + sum(d^2)) / 2
+    """
+    if _is_fused(q) and isinstance(p.loc, float):
+        return backend.fused.kl_divergence(q.loc, q.untransformed_scale, q.eps, p.loc, p.scale)
+    dtype = _sum_dtype(q.loc)
+    loc, p_loc, p_scale = (ops.convert_to_tensor(x, dtype) for x in (q.loc, p.loc, p.scale))
+    d = (loc - p_loc) / p_scale
+    if isinstance(q, Deterministic):
+        return ops.sum(0.5 * ops.square(d) + ops.log(p_scale) + 0.5 * math.log(2 * math.pi))
+    if isinstance(q, MultivariateNormal):
+        rows = ops.reshape(ops.broadcast_to(p_scale, ops.shape(loc)), (-1, 1))
+        r = ops.convert_to_tensor(q.scale_tril, dtype) / rows
+        squares = ops.sum(ops.square(r)) + ops.sum(ops.square(d))
+        return 0.5 * squares - ops.sum(ops.log(ops.diagonal(r)) + 0.5)
+    r = ops.convert_to_tensor(q.scale, dtype) / p_scale
+    return ops.sum(0.5 * (ops.square(r) + ops.square(d) - 1.0) - ops.log(r))
+
+
+def estimated_kl_divergence(q, p, shape, key, n_samples):
+    """Return the mean of log q(w) - log p(w) over draws w from q, summed over the elements.
+
+    Its expectation is KL(q || p). A normal's own density at its draw w = loc + scale * e is taken
+    from e: (w - loc) / scale would be mostly rounding where the scale is small.
+    """
+    if isinstance(q, Normal):
+        dtype = _sum_dtype(q.loc)
+        loc, scale = ops.cast(q.loc, dtype), ops.cast(q.scale, dtype)
+        e = noise.normal((n_samples, *shape), key, dtype)
+        w = loc + scale * e
+        log_q = _log_normal(e, ops.broadcast_to(scale, ops.shape(e)))
+    elif isinstance(q, MultivariateNormal):
+        dtype = _sum_dtype(q.loc)
+        loc, scale_tril = ops.cast(q.loc, dtype), ops.cast(q.scale_tril, dtype)
+        e = noise.normal((n_samples, scale_tril.shape[0]), key, dtype)
+        deviations = ops.matmul(e, ops.transpose(scale_tril))
+        w = loc + ops.reshape(deviations, (n_samples, *shape))
+        log_q = _log_normal(e, ops.broadcast_to(ops.diagonal(scale_tril), ops.shape(e)))
+    elif isinstance(q, Deterministic):  # one draw is as good as many, and its density is left out
+        n_samples = 1
+        w = ops.cast(q.loc, _sum_dtype(q.loc))[None]
+        log_q = ops.zeros_like(w)
+    else:
+        w = backend.distributions.sample(backend.distributions.seeded(q, key), n_samples)
+        log_q = backend.distributions.log_prob(q, w)
+    return (_sum(log_q) - _sum(log_prob(p, w))) / n_samples
+
+
+def log_prob(distribution, value):
+    """Return the logarithm of the density at `value`; ours in the dtype of `value`."""
+    if isinstance(distribution, Normal):
+        loc, scale = (ops.cast(x, value.dtype) for x in distribution)
+        return _log_normal((value - loc) / scale, scale)
+    if isinstance(distribution, Laplace):
+        loc, scale = distribution
+        return -ops.abs(value - loc) / scale - math.log(2 * scale)
+    if isinstance(distribution, NormalMixture):
+        return _log_mixture(distribution, value)
+    return backend.distributions.log_prob(to_library(distribution, value.shape[1:]), value)
+
+
+def _log_normal(z, scale):
+    return -0.5 * ops.square(z) - ops.log(scale) - 0.5 * math.log(2 * math.pi)
+
+
+def _log_mixture(mixture, value):
+    """Return log(a + b) = log a + softplus(log b - log a), a the term of the wider normal.
+
+        log b - log a = c - k * value^2,    k >= 0
+
+    so b vanishes far out. Beyond `far`, where it has done so in any dtype, it is taken as it is
+    there: else the gradient would be 0 * infinity for very large values.
+    """
+    (a_weight, b_weight), (a_scale, b_scale) = mixture
+    c = math.log(b_weight / a_weight) - math.log(b_scale / a_scale)
+    k = (1 / b_scale**2 - 1 / a_scale**2) / 2
+    far = math.sqrt((abs(c) + 1e3) / k) if k > 0 else 1.0
+    log_a = _log_normal(value / a_scale, ops.cast(a_scale, value.dtype)) + math.log(a_weight)
+    near = ops.clip(value, -far, far)
+    return log_a + ops.softplus(c - k * ops.square(near))
+
+
+def _is_fused(distribution):
+    """Tell whether the backend has functions of its own for all that a step needs of it."""
+    is_one = isinstance(distribution, SoftplusNormal)
+    return is_one and backend.fused.is_supported(distribution.untransformed_scale)
+
+
+def _sum_dtype(x):
+    """Return the dtype of a sum over a kernel, which float16 would overflow or round away."""
+    return keras.backend.result_type(x.dtype, "float32")
+
+
+def _sum(x):
+    return ops.sum(ops.cast(x, _sum_dtype(x)))
+
+
+def draw(distribution, shape, key):
+    """Draw one value of `distribution` under `key`."""
+    if isinstance(distribution, Normal):
+        deviation = _draw_noise(distribution, shape, key)
+        return deviation if distribution.loc is None else distribution.loc + deviation
+    if isinstance(distribution, MultivariateNormal):
+        loc, scale_tril = distribution
+        e = noise.normal((scale_tril.shape[0], 1), key, keras.backend.standardize_dtype(loc.dtype))
+        return loc + ops.reshape(ops.matmul(scale_tril, e), ops.shape(loc))
+    if isinstance(distribution, Deterministic):
+        return distribution.loc
+    return backend.distributions.sample(backend.distributions.seeded(distribution, key))
+
+
+def _draw_noise(normal, shape, key):
+    if _is_fused(normal):
+        return backend.fused.draw_noise(normal.untransformed_scale, normal.eps, key)
+    scale = normal.scale
+    return scale * noise.normal(shape, key, keras.backend.standardize_dtype(scale.dtype))
+
+
+def mean(distribution, *_):
+    """Return the mean of `distribution`, which makes a layer's output free of its noise."""
+    if isinstance(distribution, (Normal, Deterministic)):
+        return distribution.loc
+    return backend.distributions.mean(distribution)

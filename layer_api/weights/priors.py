@@ -1,0 +1,260 @@
+"""Priors: what is believed of a kernel or of a bias before there are data."""
+
+import math
+from typing import ClassVar
+
+import keras
+
+from layer_api import validation
+from layer_api.weights import distributions, posteriors
+from layer_api.weights.block import Prior
+
+
+class _Fixed(Prior):
+    """A prior without variables."""
+
+    def __call__(self, dtype, shape, name, trainable, add_variable_fn):
+        """Return the library's distribution."""
+        ours = self.parametrize(dtype, shape, name, trainable, add_variable_fn)
+        return distributions.to_library(ours, shape, keras.backend.standardize_dtype(dtype))
+
+
+class _LocScale(_Fixed):
+    """A prior with the same mean and the same scale, two numbers, for all weights."""
+
+    def __init__(self, loc=0.0, scale=1.0):
+        self.loc = validation.check_number("loc", loc)
+        self.scale = validation.check_scale("scale", scale)
+
+    def parametrize(self, *_):
+        """Return the distribution as one of ours."""
+        return self._MAKES(self.loc, self.scale)
+
+    def get_config(self):
+        """Return the arguments that make an equal block."""
+        return {"loc": self.loc, "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable("layer_api")
+class StandardNormal(_Fixed):
+    """Prior of independent normals with mean 0 and standard deviation 1.
+
+    The default prior of every kernel: with it the divergence has a closed form that is cheap.
+
+    Returns:
+        A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
+
+    Example:
+
+    ```python
+    layer = layer_api.layer_dense_flipout(units=10, bias_prior_fn=layer_api.StandardNormal())
+    ```
+    """
+
+    def parametrize(self, *_):
+        """Return the distribution as one of ours."""
+        return distributions.Normal(0.0, 1.0)
+
+    def get_config(self):
+        """Return the arguments that make an equal block: none."""
+        return {}
+
+
+@keras.saving.register_keras_serializable("layer_api")
+class NormalPrior(_LocScale):
+    """Prior of independent normals with a mean and a standard deviation of your choice.
+
+    A small `scale` holds the weights close to `loc`, a large one leaves them free. The divergence
+    has a closed form.
+
+    Args:
+        loc: Float, the mean. Default `0.0`.
+        scale: Float above 0, the standard deviation. Default `1.0`.
+
+    Returns:
+        A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
+
+    Raises:
+        ValueError: `loc` is not a finite number, or `scale` not a finite number above 0.
+
+    Example:
+
+    ```python
+    layer = layer_api.layer_dense_flipout(
+        units=10, kernel_prior_fn=layer_api.NormalPrior(scale=0.1)
+    )
+    ```
+    """
+
+    _MAKES = distributions.Normal
+
+
+@keras.saving.register_keras_serializable("layer_api")
+class LaplacePrior(_LocScale):
+    """Prior of independent Laplace distributions: most weights near `loc`, a few far from it.
+
+    Its density `exp(-abs(w - loc) / scale) / (2 scale)` favours sparse weights, as an L1 penalty
+    does. The divergence from a normal posterior is estimated from draws: see `MonteCarloKL`.
+
+    Args:
+        loc: Float, the mean. Default `0.0`.
+        scale: Float above 0, the mean distance from `loc`; the standard deviation is
+            `sqrt(2) * scale`. Default `1.0`.
+
+    Returns:
+        A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
+
+    Raises:
+        ValueError: `loc` is not a finite number, or `scale` not a finite number above 0.
+
+    Example:
+
+    ```python
+    layer = layer_api.layer_dense_flipout(
+        units=10, kernel_prior_fn=layer_api.LaplacePrior(scale=0.5)
+    )
+    ```
+    """
+
+    _MAKES = distributions.Laplace
+
+
+@keras.saving.register_keras_serializable("layer_api")
+class ScaleMixturePrior(_Fixed):
+    """Prior of independent mixtures of two normals with mean 0, a wide one and a narrow one.
+
+    The density of a weight `w` is `pi N(w; 0, sigma1^2) + (1 - pi) N(w; 0, sigma2^2)`. The narrow
+    normal pulls most weights to 0, the wide one lets some be large: a spike and a slab, but with
+    a density, so that it can be trained by gradients. The divergence from a normal posterior is
+    estimated from draws: see `MonteCarloKL`.
+
+    Args:
+        pi: Float from 0 to 1, the weight of the first normal. Default `0.5`.
+        sigma1: Float above 0, the standard deviation of the first normal. Default `1.0`.
+        sigma2: Float above 0, the standard deviation of the second normal. Default `0.0025`, about
+            `exp(-6)`: the paper tried `exp(-6)`, `exp(-7)` and `exp(-8)`.
+
+    Returns:
+        A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
+
+    Raises:
+        ValueError: `pi` is not a number from 0 to 1, or `sigma1` or `sigma2` is not a finite number
+            above 0.
+
+    Example:
+
+    ```python
+    layer = layer_api.layer_dense_flipout(
+        units=10, kernel_prior_fn=layer_api.ScaleMixturePrior(pi=0.25)
+    )
+    ```
+
+    References:
+        Blundell et al. (2015), Weight Uncertainty in Neural Networks, equation 7 and section 5.1.
+        <https://arxiv.org/abs/1505.05424>
+    """
+
+    def __init__(self, pi=0.5, sigma1=1.0, sigma2=0.0025):
+        self.pi = validation.check_probability("pi", pi)
+        self.sigma1 = validation.check_scale("sigma1", sigma1)
+        self.sigma2 = validation.check_scale("sigma2", sigma2)
+
+    def parametrize(self, *_):
+        """Return the distribution as one of ours."""
+        terms = [(1 - self.pi, self.sigma2), (self.pi, self.sigma1)]
+        terms = [(weight, scale) for weight, scale in terms if weight > 0]
+        if len(terms) == 1:
+            return distributions.Normal(0.0, terms[0][1])
+        (_, narrow), (_, wide) = terms = sorted(terms, key=lambda term: term[1])
+        weights = terms[1][0], terms[0][0]
+        return distributions.NormalMixture(weights, (wide, narrow))
+
+    def get_config(self):
+        """Return the arguments that make an equal block."""
+        return {"pi": self.pi, "sigma1": self.sigma1, "sigma2": self.sigma2}
+
+
+@keras.saving.register_keras_serializable("layer_api")
+class TrainableNormal(posteriors.NormalOfVariables, Prior):
+    """Prior of normals whose common mean and standard deviation are learned: empirical Bayes.
+
+    One mean and one standard deviation, `eps + softplus(untransformed_scale)`, serve all weights of
+    a kernel, so the data decide how large weights are expected to be. For a given posterior the
+    divergence is least where the mean is that of the posterior's means `m`, and the variance is the
+    mean of `s^2 + (m - mean)^2`, with the posterior's standard deviations `s`. (Were they learned
+    for every weight, the prior would become the posterior, and hold nothing back.)
+
+    Args:
+        loc_initializer: Keras initializer of the mean. Default `None`: 0.
+        untransformed_scale_initializer: Keras initializer of the standard deviation before the
+            softplus. Default `None`: a constant that makes a standard deviation of 1.
+        loc_regularizer: Keras regularizer of the mean. Default `None`.
+        untransformed_scale_regularizer: Keras regularizer of the standard deviation before the
+            softplus. Default `None`.
+        loc_constraint: Keras constraint on the mean. Default `None`.
+        untransformed_scale_constraint: Keras constraint on the standard deviation before the
+            softplus. Default `None`.
+
+    Returns:
+        A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
+
+    Raises:
+        ValueError: An initializer, regularizer or constraint is not known to Keras.
+
+    Example:
+
+    ```python
+    layer = layer_api.layer_dense_flipout(units=10, kernel_prior_fn=layer_api.TrainableNormal())
+    ```
+    """
+
+    _START: ClassVar = {
+        "loc": {"class_name": "Zeros", "config": {}},
+        # softplus(log(e - 1)) = 1
+        "untransformed_scale": {
+            "class_name": "Constant",
+            "config": {"value": math.log(math.e - 1)},
+        },
+    }
+
+    def parametrize(self, dtype, _, *args):
+        """Create the two variables, or look them up; return the distribution as one of ours."""
+        return super().parametrize(dtype, (), *args)
+
+
+def default_multivariate_normal_fn(dtype, shape, name, trainable, add_variable_fn):
+    """Return independent standard normals: the prior that TensorFlow Probability calls so.
+
+    It is here so that programs written for `tfp.layers` run with only the import changed; new
+    programs say `"standard_normal"`.
+
+    Args:
+        dtype: Data type of the distribution.
+        shape: Shape of the distribution, whole numbers.
+        name: Name of the variables; not used, as the prior has none.
+        trainable: Whether the variables are trained; not used.
+        add_variable_fn: Function that creates a variable; not used.
+
+    Returns:
+        A distribution of the backend's library, over all elements.
+
+    Example:
+
+    ```python
+    layer = layer_api.layer_dense_flipout(
+        units=10, kernel_prior_fn=layer_api.default_multivariate_normal_fn
+    )
+    ```
+    """
+    return StandardNormal()(dtype, shape, name, trainable, add_variable_fn)
+
+
+keras.saving.register_keras_serializable("layer_api")(default_multivariate_normal_fn)
+
+NAMED = {
+    "standard_normal": StandardNormal,
+    "normal": NormalPrior,
+    "laplace": LaplacePrior,
+    "scale_mixture": ScaleMixturePrior,
+    "trainable_normal": TrainableNormal,
+}
