@@ -371,13 +371,21 @@ class TestDistributions:
         layer = built()
         loc, untransformed, bias = layer.get_weights()
         scale = np.finfo("float32").eps + np.log1p(np.exp(untransformed))
-        np.testing.assert_array_equal(numpy(backend.distributions.mean(layer.kernel_posterior)), loc)
-        np.testing.assert_allclose(numpy(backend.distributions.stddev(layer.kernel_posterior)), scale, rtol=1e-5)
-        np.testing.assert_array_equal(numpy(backend.distributions.stddev(layer.kernel_prior)), np.ones((3, 2)))
+        np.testing.assert_array_equal(
+            numpy(backend.distributions.mean(layer.kernel_posterior)), loc
+        )
+        np.testing.assert_allclose(
+            numpy(backend.distributions.stddev(layer.kernel_posterior)), scale, rtol=1e-5
+        )
+        np.testing.assert_array_equal(
+            numpy(backend.distributions.stddev(layer.kernel_prior)), np.ones((3, 2))
+        )
         np.testing.assert_array_equal(numpy(backend.distributions.mean(layer.bias_posterior)), bias)
         assert layer.bias_prior is None
         layer.set_weights([loc + 1, untransformed, bias])
-        np.testing.assert_array_equal(numpy(backend.distributions.mean(layer.kernel_posterior)), loc + 1)
+        np.testing.assert_array_equal(
+            numpy(backend.distributions.mean(layer.kernel_posterior)), loc + 1
+        )
 
     def test_one_event(self):
         layer = built(bias_prior_fn="standard_normal")

@@ -127,7 +127,9 @@ class TestDistributions:
         assert backend.distributions.sample(distribution, 3).shape == (3, 2, 2)
 
     def test_mixture(self):
-        distribution = backend.distributions.normal_mixture_distribution((0.25, 0.75), self.loc(), (1.0, 0.1))
+        distribution = backend.distributions.normal_mixture_distribution(
+            (0.25, 0.75), self.loc(), (1.0, 0.1)
+        )
 
         def density(x, scale):
             return np.exp(-0.5 * (x / scale) ** 2) / scale / np.sqrt(2 * np.pi)
@@ -160,7 +162,9 @@ class TestDistributions:
 
     def test_a_seed_repeats_a_draw(self):
         normal = backend.distributions.normal_distribution(self.loc(), keras.ops.ones((2, 2)))
-        one, other, third = (numpy(backend.distributions.sample(normal, 3, seed=s)) for s in (1, 1, 2))
+        one, other, third = (
+            numpy(backend.distributions.sample(normal, 3, seed=s)) for s in (1, 1, 2)
+        )
         np.testing.assert_array_equal(one, other)
         assert (one != third).all()
 

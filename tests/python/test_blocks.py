@@ -385,6 +385,8 @@ def test_a_block_of_the_user_s_own(tmp_path):
 
 
 def test_backend_s_mixture_has_the_moments_of_both():
-    mixture = backend.distributions.normal_mixture_distribution((0.25, 0.75), ops.zeros((2, 3)), (2.0, 0.5))
+    mixture = backend.distributions.normal_mixture_distribution(
+        (0.25, 0.75), ops.zeros((2, 3)), (2.0, 0.5)
+    )
     variance = numpy(backend.distributions.stddev(mixture)) ** 2
     np.testing.assert_allclose(variance, np.full((2, 3), 0.25 * 4 + 0.75 * 0.25), rtol=1e-6)

@@ -44,7 +44,9 @@ def registered_tensor(d):
 
 @keras.saving.register_keras_serializable("tests")
 def registered_divergence(q, p, sample):
-    return keras.ops.sum(keras.ops.square(backend.distributions.mean(q) - backend.distributions.mean(p)))
+    return keras.ops.sum(
+        keras.ops.square(backend.distributions.mean(q) - backend.distributions.mean(p))
+    )
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -429,7 +431,9 @@ class TestVariablesOfFunctions:
         ]:  # fmt: skip
             np.testing.assert_array_equal(numpy(backend.distributions.mean(distribution)), loc)
             scale = np.log1p(np.exp(rho))
-            np.testing.assert_allclose(numpy(backend.distributions.stddev(distribution)), scale, rtol=1e-6)
+            np.testing.assert_allclose(
+                numpy(backend.distributions.stddev(distribution)), scale, rtol=1e-6
+            )
         expected = library_kl_divergence(layer.kernel_posterior, layer.kernel_prior)
         assert numpy(expected) > 0
         np.testing.assert_allclose(numpy(layer.losses[0]), numpy(expected), rtol=1e-5)

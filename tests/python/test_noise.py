@@ -2,14 +2,15 @@
 
 import subprocess
 import sys
+import zlib
 
 import keras
 import numpy as np
 import pytest
-from framework import gradients, laplace, many, numpy
+from framework import BACKEND, gradients, laplace, many, numpy
 
 import layer_api
-from layer_api import backend
+from layer_api import backend, noise
 
 X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
 
@@ -67,7 +68,10 @@ def test_each_draw(draw):
     """Where nothing else is random, the seed still governs this draw."""
     arguments = {
         "kernel": {"bias_posterior_fn": None},
-        "signs": {"bias_posterior_fn": None, "kernel_posterior_tensor_fn": backend.distributions.stddev},
+        "signs": {
+            "bias_posterior_fn": None,
+            "kernel_posterior_tensor_fn": backend.distributions.stddev,
+        },
         "bias": {"bias_posterior_fn": "mean_field_normal", "kernel_posterior_tensor_fn": "mean"},
     }[draw]
 
@@ -141,7 +145,10 @@ def test_the_global_state_of_the_backend_stays():
 def test_gradients_flow_through_a_user_s_own_draw():
     """d output / d scale = x * e, which is how the sample was made."""
     layer = layer_api.layer_dense_reparameterization(
-        units=2, kernel_posterior_tensor_fn=backend.distributions.sample, bias_posterior_fn=None, seed=1
+        units=2,
+        kernel_posterior_tensor_fn=backend.distributions.sample,
+        bias_posterior_fn=None,
+        seed=1,
     )
     layer.build((None, 3))
     loc, untransformed = layer.get_weights()
@@ -230,3 +237,85 @@ def test_another_process_repeats_this_one(capsys):
     )
     exec(PROGRAM, {})
     assert run.stdout == capsys.readouterr().out != ""
+
+
+def draws_at(seed, call, n=8):
+    """Return normals of the stream "kernel" for a seed and the number of a call."""
+    generator = keras.random.SeedGenerator(seed)
+    words = np.array([seed, call], "uint64")
+    words = words.astype("uint32").view(generator.state.dtype) if BACKEND != "tensorflow" else words
+    generator.state.assign(words.astype(generator.state.dtype))
+    state = noise.current(generator)
+    return numpy(noise.normal((n,), noise.key(state, "kernel"), "float32"))
+
+
+def test_the_first_and_the_last_seed_differ():
+    # Modulo 2^31 - 1 they were the same.
+    seeds = [0, 1, 2**31 - 2, 2**31 - 1]
+    draws = [draws_at(seed, 0) for seed in seeds]
+    assert len(np.unique(draws, axis=0)) == len(seeds)
+
+
+def test_no_key_comes_twice_whatever_the_number_of_the_call():
+    calls = [0, 1, 2**29, 2**30, 2**31 - 2, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1]
+    if BACKEND == "tensorflow":  # whose states have 64 bits
+        calls += [2**32, 2**33 + 1, 2**40, 2**62]
+    draws = [draws_at(1, call) for call in calls]
+    assert len(np.unique(draws, axis=0)) == len(calls)
+
+
+def test_the_state_goes_on_beyond_32_bits():
+    generator = keras.random.SeedGenerator(1)
+    dtype = generator.state.dtype
+    last = np.array([1, 2**32 - 1], "uint64")
+    generator.state.assign(
+        (last if BACKEND == "tensorflow" else last.astype("uint32")).astype(dtype)
+    )
+    states = [noise.advance(generator) for _ in range(2)] + [noise.current(generator)]
+    draws = [numpy(noise.normal((8,), noise.key(s, "kernel"), "float32")) for s in states]
+    assert len(np.unique(draws, axis=0)) == 3
+    before = numpy(noise.normal((8,), noise.key(noise.previous(generator), "kernel"), "float32"))
+    np.testing.assert_array_equal(before, draws[1])
+
+
+def test_a_stream_does_not_depend_on_the_others():
+    # The key is the seed with the hash of the name, and the number of the call: nothing else.
+    assert zlib.crc32(b"kernel") == noise._hash("kernel")
+    one = layer_api.DenseReparameterization(2, seed=1, bias_posterior_fn="mean_field_normal")
+    other = layer_api.DenseReparameterization(2, seed=1, bias_posterior_fn=None)
+    zero = np.zeros((1, 3), "float32")
+    for layer in (one, other):
+        layer.build((None, 3))
+    x = np.eye(3, dtype="float32")
+    kernel_of_other = numpy(other(x))
+    bias = numpy(one(zero))
+    again = layer_api.DenseReparameterization(2, seed=1, bias_posterior_fn="mean_field_normal")
+    np.testing.assert_allclose(numpy(again(x)) - bias, kernel_of_other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="processes of torch.distributed")
+def test_each_process_of_a_distributed_run_has_noise_of_its_own(tmp_path):
+    program = """
+import os, sys, numpy as np, torch
+rank = int(sys.argv[1])
+torch.distributed.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2)
+import keras, layer_api
+model = keras.Sequential([keras.Input((3,)), layer_api.DenseFlipout(2, seed=1)])
+parallel = torch.nn.parallel.DistributedDataParallel(model)
+outputs = parallel(torch.ones(4, 3))
+outputs.sum().backward()
+gradient = model.layers[0].trainable_weights[0].value.grad
+np.savez(sys.argv[3] + f"/{rank}.npz", outputs=outputs.detach().numpy(), gradient=gradient.numpy(),
+         **{str(i): w for i, w in enumerate(model.get_weights())})
+torch.distributed.destroy_process_group()
+"""
+    where = f"file://{tmp_path}/rendezvous"
+    command = [sys.executable, "-c", program]
+    running = [subprocess.Popen([*command, str(r), where, str(tmp_path)]) for r in range(2)]
+    assert [process.wait(timeout=240) for process in running] == [0, 0]
+    one, other = (np.load(tmp_path / f"{rank}.npz") for rank in range(2))
+    for name in ("0", "1", "2", "gradient"):
+        np.testing.assert_array_equal(one[name], other[name])
+    assert not np.isclose(one["outputs"], other["outputs"]).any()
+    alone = keras.Sequential([keras.Input((3,)), layer_api.DenseFlipout(2, seed=1)])
+    np.testing.assert_array_equal(one["outputs"], numpy(alone(np.ones((4, 3), "float32"))))

@@ -216,7 +216,10 @@ class TestDivergence:
         layer = layer_api.layer_dense_flipout(units=300, dtype="float16", seed=1)
         layer.build((None, 300))
         posterior = layer.kernel_posterior
-        mean, stddev = backend.distributions.mean(posterior), backend.distributions.stddev(posterior)
+        mean, stddev = (
+            backend.distributions.mean(posterior),
+            backend.distributions.stddev(posterior),
+        )
         expected = kl_normals(numpy(mean), numpy(stddev))
         assert expected > 1e5
         np.testing.assert_allclose(numpy(layer.losses[0]), expected, rtol=1e-5)

@@ -114,10 +114,8 @@ def sample(distribution, sample_shape=(), seed=None):
 
 def dtype_of(distribution):
     """Return the name of the dtype of the draws, None where it is not known."""
-    try:
-        return jax.eval_shape(distribution.sample, jax.random.key(0)).dtype.name
-    except (TypeError, NotImplementedError, AttributeError):  # not a single tensor, or no sample
-        return None
+    parameters = [each for each in jax.tree.leaves(distribution) if hasattr(each, "dtype")]
+    return jnp.result_type(*parameters).name if parameters else None
 
 
 def _base(distribution):

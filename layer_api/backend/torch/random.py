@@ -1,6 +1,7 @@
 """Random bits under torch: its own generators, seeded anew for every draw."""
 
 import math
+import sys
 import threading
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,6 +9,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import torch
+
+from layer_api import messages
 
 # The eight signs that each value of a byte stands for: to look bytes up in this table is several
 # times faster than to take the bits out of them.
@@ -42,6 +45,9 @@ def is_compiling():
 
 def advance(generator, inputs=None):
     """Return the state of a generator for one call, and move it on to the next."""
+    # Its exporter is imported when it is first used, and takes long to import.
+    if "torch.onnx._internal.exporter" in sys.modules and torch.onnx.is_in_onnx_export():
+        raise messages.no_onnx()
     if torch.compiler.is_compiling():
         words = generator.state.value.clone()  # what is not read yet has to outlive the assignment
         generator.state.assign(words + _one(words))
