@@ -3,64 +3,23 @@
 import keras
 from keras import layers, ops
 
-from layer_api import backend, messages, validation
+from layer_api import backend, keras_private, messages, validation
 from layer_api.compose import layer_function, registered
 from layer_api.layers.estimators import Flipout, Reparameterization
 from layer_api.layers.variational_layer import KernelLayer
 from layer_api.messages import REQUIRED
-from layer_api.weights.variational_weight import VariationalWeight
 
 
-class _Conv(KernelLayer):
-    """activation(convolution(inputs, kernel) + bias), in `rank` dimensions.
+class Convolution(KernelLayer):
+    """activation(convolution(inputs, kernel) + bias), in `rank` dimensions, of any kind.
 
-    Args:
-        filters: Whole number of at least 1, the number of outputs at each position (the size of
-            the channel axis of the outputs).
-        kernel_size: Whole number of at least 1, or one for each dimension: the size of the window
-            that the kernel covers.
-        strides: Whole number of at least 1, or one for each dimension: the step of the window.
-            Default `1`.
-        padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-            have the positions of the inputs; in one dimension also `"causal"`, with zeros in
-            front alone, such that no output depends on later inputs. Default `"valid"`.
-        data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
-            `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
-            to use. Default `"channels_last"`.
-        dilation_rate: Whole number of at least 1, or one for each dimension: the distance between
-            the inputs that neighbouring elements of the kernel see. With a `dilation_rate` above
-            1, `strides` must be 1. Default `1`.
+    A subclass provides `_convolve(inputs, kernel, padding, data_format)` and the shapes.
     """
 
     rank: int
 
-    def __init__(
-        self,
-        filters=REQUIRED,
-        kernel_size=REQUIRED,
-        strides=1,
-        padding="valid",
-        data_format="channels_last",
-        dilation_rate=1,
-        activation=None,
-        activity_regularizer=None,
-        trainable=True,
-        kernel_posterior_fn="mean_field_normal",
-        kernel_posterior_tensor_fn="sample",
-        kernel_prior_fn="standard_normal",
-        kernel_divergence_fn="kl_divergence",
-        bias_posterior_fn="deterministic",
-        bias_posterior_tensor_fn="sample",
-        bias_prior_fn=None,
-        bias_divergence_fn="kl_divergence",
-        seed=None,
-        *,
-        kl_weight=1.0,
-        **kwargs,
-    ):
-        filters = validation.check_whole_number(
-            "filters", filters, 1, "Pass, for example, filters=32."
-        )
+    def _check_window(self, kernel_size, strides, padding, data_format, dilation_rate):
+        """Return the arguments about the window, checked, as a dictionary."""
         kernel_size = validation.check_whole_numbers("kernel_size", kernel_size, self.rank)
         strides = validation.check_whole_numbers("strides", strides, self.rank)
         dilation_rate = validation.check_whole_numbers("dilation_rate", dilation_rate, self.rank)
@@ -76,35 +35,17 @@ class _Conv(KernelLayer):
                 messages.describe(dilation_rate),
                 f"Or leave strides at 1: they are {messages.describe(strides)}.",
             )
-        super().__init__(
-            VariationalWeight(
-                "kernel",
-                kernel_posterior_fn,
-                kernel_posterior_tensor_fn,
-                kernel_prior_fn,
-                kernel_divergence_fn,
-            ),
-            VariationalWeight(
-                "bias",
-                bias_posterior_fn,
-                bias_posterior_tensor_fn,
-                bias_prior_fn,
-                bias_divergence_fn,
-                is_optional=True,
-            ),
-            activation=activation,
-            activity_regularizer=activity_regularizer,
-            trainable=trainable,
-            seed=seed,
-            kl_weight=kl_weight,
-            **kwargs,
-        )
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.strides = strides
-        self.padding = padding
-        self.data_format = data_format
-        self.dilation_rate = dilation_rate
+        return {
+            "kernel_size": kernel_size,
+            "strides": strides,
+            "padding": padding,
+            "data_format": data_format,
+            "dilation_rate": dilation_rate,
+        }
+
+    def _set_window(self, window):
+        """Keep what `_check_window` returned as attributes."""
+        keras_private.untracked(self, _window=tuple(window), **window)
 
     def build(self, input_shape):
         self.compute_output_shape(input_shape)
@@ -118,20 +59,12 @@ class _Conv(KernelLayer):
         return super().call(inputs)
 
     def compute_output_shape(self, input_shape):
-        """Return the shape of the outputs, with `filters` on the channel axis."""
+        """Return the shape of the outputs, with those of each position on the channel axis."""
         kernel = keras.KerasTensor(self._kernel_shape(input_shape))
         return tuple(self._linear(keras.KerasTensor(input_shape), kernel).shape)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-            "data_format": self.data_format,
-            "dilation_rate": self.dilation_rate,
-        }
+        return {**super().get_config(), **{name: getattr(self, name) for name in self._window}}
 
     @property
     def _channel_axis(self):
@@ -150,11 +83,9 @@ class _Conv(KernelLayer):
             inputs, padding = ops.pad(inputs, widths), "valid"
         if self._channel_axis == 1 and not backend.arrays.CONVOLVES_CHANNELS_FIRST:
             inputs = ops.moveaxis(inputs, 1, -1)
-            outputs = ops.conv(
-                inputs, kernel, self.strides, padding, "channels_last", self.dilation_rate
-            )
+            outputs = self._convolve(inputs, kernel, padding, "channels_last")
             return ops.moveaxis(outputs, -1, 1)
-        return ops.conv(inputs, kernel, self.strides, padding, self.data_format, self.dilation_rate)
+        return self._convolve(inputs, kernel, padding, self.data_format)
 
     def _add_bias(self, outputs, bias):
         if self._channel_axis == -1:
@@ -213,10 +144,85 @@ class _Conv(KernelLayer):
                 "The window of the kernel has to fit in: choose a smaller kernel_size or "
                 "dilation_rate, or padding='same'.",
             )
-        return (*self.kernel_size, channels, self.filters)
+        return (*self.kernel_size, channels, self._outputs_of_a_channel())
 
-    def _bias_shape(self):
-        return (self.filters,)
+
+class _Conv(Convolution):
+    """activation(convolution(inputs, kernel) + bias), in `rank` dimensions.
+
+    Args:
+        filters: Whole number of at least 1, the number of outputs at each position (the size of
+            the channel axis of the outputs).
+        kernel_size: Whole number of at least 1, or one for each dimension: the size of the window
+            that the kernel covers.
+        strides: Whole number of at least 1, or one for each dimension: the step of the window.
+            Default `1`.
+        padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
+            have the positions of the inputs; in one dimension also `"causal"`, with zeros in
+            front alone, such that no output depends on later inputs. Default `"valid"`.
+        data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
+            `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
+            to use. Default `"channels_last"`.
+        dilation_rate: Whole number of at least 1, or one for each dimension: the distance between
+            the inputs that neighbouring elements of the kernel see. With a `dilation_rate` above
+            1, `strides` must be 1. Default `1`.
+    """
+
+    def __init__(
+        self,
+        filters=REQUIRED,
+        kernel_size=REQUIRED,
+        strides=1,
+        padding="valid",
+        data_format="channels_last",
+        dilation_rate=1,
+        activation=None,
+        activity_regularizer=None,
+        trainable=True,
+        kernel_posterior_fn="mean_field_normal",
+        kernel_posterior_tensor_fn="sample",
+        kernel_prior_fn="standard_normal",
+        kernel_divergence_fn="kl_divergence",
+        bias_posterior_fn="deterministic",
+        bias_posterior_tensor_fn="sample",
+        bias_prior_fn=None,
+        bias_divergence_fn="kl_divergence",
+        seed=None,
+        *,
+        kl_weight=1.0,
+        **kwargs,
+    ):
+        filters = validation.check_whole_number(
+            "filters", filters, 1, "Pass, for example, filters=32."
+        )
+        window = self._check_window(kernel_size, strides, padding, data_format, dilation_rate)
+        super().__init__(
+            kernel_posterior_fn=kernel_posterior_fn,
+            kernel_posterior_tensor_fn=kernel_posterior_tensor_fn,
+            kernel_prior_fn=kernel_prior_fn,
+            kernel_divergence_fn=kernel_divergence_fn,
+            bias_posterior_fn=bias_posterior_fn,
+            bias_posterior_tensor_fn=bias_posterior_tensor_fn,
+            bias_prior_fn=bias_prior_fn,
+            bias_divergence_fn=bias_divergence_fn,
+            activation=activation,
+            activity_regularizer=activity_regularizer,
+            trainable=trainable,
+            seed=seed,
+            kl_weight=kl_weight,
+            **kwargs,
+        )
+        self.filters = filters
+        self._set_window(window)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters}
+
+    def _convolve(self, inputs, kernel, padding, data_format):
+        return ops.conv(inputs, kernel, self.strides, padding, data_format, self.dilation_rate)
+
+    def _outputs_of_a_channel(self):
+        return self.filters
 
 
 @registered

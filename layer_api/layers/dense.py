@@ -7,7 +7,6 @@ from layer_api.compose import layer_function, registered
 from layer_api.layers.estimators import Flipout, LocalReparameterization, Reparameterization
 from layer_api.layers.variational_layer import KernelLayer
 from layer_api.messages import REQUIRED
-from layer_api.weights.variational_weight import VariationalWeight
 
 
 class _Dense(KernelLayer):
@@ -38,21 +37,14 @@ class _Dense(KernelLayer):
     ):
         units = validation.check_whole_number("units", units, 1, "Pass, for example, units=10.")
         super().__init__(
-            VariationalWeight(
-                "kernel",
-                kernel_posterior_fn,
-                kernel_posterior_tensor_fn,
-                kernel_prior_fn,
-                kernel_divergence_fn,
-            ),
-            VariationalWeight(
-                "bias",
-                bias_posterior_fn,
-                bias_posterior_tensor_fn,
-                bias_prior_fn,
-                bias_divergence_fn,
-                is_optional=True,
-            ),
+            kernel_posterior_fn=kernel_posterior_fn,
+            kernel_posterior_tensor_fn=kernel_posterior_tensor_fn,
+            kernel_prior_fn=kernel_prior_fn,
+            kernel_divergence_fn=kernel_divergence_fn,
+            bias_posterior_fn=bias_posterior_fn,
+            bias_posterior_tensor_fn=bias_posterior_tensor_fn,
+            bias_prior_fn=bias_prior_fn,
+            bias_divergence_fn=bias_divergence_fn,
             activation=activation,
             activity_regularizer=activity_regularizer,
             trainable=trainable,
@@ -82,9 +74,6 @@ class _Dense(KernelLayer):
 
     def _kernel_shape(self, input_shape):
         return (validation.check_features(input_shape), self.units)
-
-    def _bias_shape(self):
-        return (self.units,)
 
 
 @registered

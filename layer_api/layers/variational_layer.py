@@ -13,7 +13,7 @@ from keras import ops
 
 from layer_api import backend, keras_private, messages, noise, serialization, validation
 from layer_api.layers.base import SeededLayer
-from layer_api.weights.variational_weight import ROLES, VariableStore
+from layer_api.weights.variational_weight import ROLES, VariableStore, VariationalWeight
 
 
 class DrawingLayer(SeededLayer):
@@ -221,12 +221,46 @@ def _distribution_of(name, role):
 class KernelLayer(VariationalLayer):
     """Layer with a kernel, which is linear, and a bias.
 
-    A subclass provides `_linear(inputs, kernel)`, linear in both arguments, `_kernel_shape` and
-    `_bias_shape`; an estimator `_apply_kernel(inputs, state, bias)`.
+    A subclass provides `_linear(inputs, kernel)`, linear in both arguments, and
+    `_kernel_shape(input_shape)`; an estimator `_apply_kernel(inputs, state, bias)`.
     """
 
+    def __init__(
+        self,
+        *,
+        kernel_posterior_fn,
+        kernel_posterior_tensor_fn,
+        kernel_prior_fn,
+        kernel_divergence_fn,
+        bias_posterior_fn,
+        bias_posterior_tensor_fn,
+        bias_prior_fn,
+        bias_divergence_fn,
+        **kwargs,
+    ):
+        kernel = VariationalWeight(
+            "kernel",
+            kernel_posterior_fn,
+            kernel_posterior_tensor_fn,
+            kernel_prior_fn,
+            kernel_divergence_fn,
+        )
+        bias = VariationalWeight(
+            "bias",
+            bias_posterior_fn,
+            bias_posterior_tensor_fn,
+            bias_prior_fn,
+            bias_divergence_fn,
+            is_optional=True,
+        )
+        super().__init__(kernel, bias, **kwargs)
+
     def _weight_shapes(self, input_shape):
-        return {"kernel": self._kernel_shape(input_shape), "bias": self._bias_shape()}
+        kernel = self._kernel_shape(input_shape)
+        return {"kernel": kernel, "bias": self._bias_shape(kernel)}
+
+    def _bias_shape(self, kernel_shape):
+        return (kernel_shape[-1],)
 
     def _outputs(self, inputs, state):
         bias = self._cast(self.bias.draw(state)) if self.bias.is_present else None
