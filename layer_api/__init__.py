@@ -34,7 +34,12 @@ from layer_api.layers.dense import (
     layer_dense_reparameterization,
 )
 from layer_api.layers.dense_variational import DenseVariational, layer_dense_variational
+from layer_api.layers.depthwise import DepthwiseConv2DFlipout, layer_depthwise_conv_2d_flipout
 from layer_api.layers.distribution_lambda import DistributionLambda, layer_distribution_lambda
+from layer_api.layers.embedding import (
+    EmbeddingReparameterization,
+    layer_embedding_reparameterization,
+)
 from layer_api.layers.variable import VariableLayer, layer_variable
 from layer_api.training.kl import set_kl_weight
 from layer_api.version import __version__
@@ -74,8 +79,10 @@ __all__ = [
     "DenseLocalReparameterization",
     "DenseReparameterization",
     "DenseVariational",
+    "DepthwiseConv2DFlipout",
     "Deterministic",
     "DistributionLambda",
+    "EmbeddingReparameterization",
     "KLDivergence",
     "LaplacePrior",
     "MeanFieldNormal",
@@ -100,7 +107,9 @@ __all__ = [
     "layer_dense_local_reparameterization",
     "layer_dense_reparameterization",
     "layer_dense_variational",
+    "layer_depthwise_conv_2d_flipout",
     "layer_distribution_lambda",
+    "layer_embedding_reparameterization",
     "layer_variable",
     "pipe",
     "set_kl_weight",

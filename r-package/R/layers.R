@@ -1178,6 +1178,123 @@ layer_dense_variational <- function(
   call_core("layer_dense_variational")
 }
 
+#' 2D depthwise convolution with weight uncertainty, by the Flipout estimator
+#'
+#' Use it in place of `keras$layers$DepthwiseConv2D`, as in small networks for images, where you
+#' want the network to report its uncertainty. Each channel is convolved with kernels of its own,
+#' which are drawn from distributions that training fits, and every call draws anew:
+#'
+#' ```
+#' kernel, bias ~ posterior
+#' outputs[c, m] = activation(convolution(inputs[c], kernel[c, m]) + bias[c, m])
+#' ```
+#'
+#' Flipout (Wen et al. 2018) gives every example of a batch its own, nearly independent
+#' perturbation of the kernel, for the price of two products with a kernel instead of one. The
+#' variance of the gradient then falls with the size of the batch, which one kernel shared by the
+#' batch does not achieve.
+#'
+#' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
+#' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
+#' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
+#' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
+#'
+#' @param object What to compose the layer with. A Sequential model: the layer is added to it and
+#'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
+#'   output returned. Missing or `NULL`: the layer is returned.
+#' @param kernel_size Whole number of at least 1, or one for each dimension: the size of the window
+#'   that the kernels cover.
+#' @param strides Whole number of at least 1, or two equal ones: the step of the window. Default
+#'   `1`.
+#' @param padding `"valid"`, no padding, or `"same"`, with zeros such that with strides of 1
+#'   outputs have the positions of the inputs. Default `"valid"`.
+#' @param depth_multiplier Whole number of at least 1, the number of kernels, and of outputs, for
+#'   each channel. Default `1`.
+#' @param data_format `"channels_last"` for inputs of shape `(batch, height, width, channels)`,
+#'   `"channels_first"` for `(batch, channels, height, width)`, or `NULL` for what Keras is
+#'   configured to use. Default `"channels_last"`.
+#' @param dilation_rate Whole number of at least 1, or one for each dimension: the distance between
+#'   the inputs that neighbouring elements of a kernel see. With a `dilation_rate` above 1,
+#'   `strides` must be 1. Default `1`.
+#' @param activation Activation function: the name of one of Keras's, a function, or `NULL` for
+#'   none. Default `NULL`.
+#' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
+#' @param trainable Bool, whether training updates the weights. Default `TRUE`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
+#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
+#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
+#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
+#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
+#'   of the outputs before the bias. Default `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
+#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   `"standard_normal"`.
+#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
+#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
+#'   for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
+#'   Default `"deterministic"`, a point estimate.
+#' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
+#'   `"sample"`.
+#' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
+#' @param bias_divergence_fn As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
+#' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
+#' @return A Keras layer. Called on a tensor of shape `(batch, height, width, channels)` it returns
+#'   a tensor of shape `(batch, new_height, new_width, channels * depth_multiplier)`; with
+#'   `"channels_first"` the channels stand behind the batch.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: An argument has a value that it cannot have; the message says what it
+#'   can be.
+#' * `layerapi_TypeError`: An argument has the wrong type, or is not known.
+#' @references Wen, Vicol, Ba, Tran and Grosse (2018), Flipout: Efficient Pseudo-Independent Weight
+#'   Perturbations on Mini-Batches. <https://arxiv.org/abs/1803.04386>
+#' @family variational layers
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(28L, 28L, 3L))))
+#' model %>%
+#'   layer_depthwise_conv_2d_flipout(kernel_size = 3, depth_multiplier = 2, activation = "relu")
+#' model$output_shape
+#' @export
+layer_depthwise_conv_2d_flipout <- function(
+  object,
+  kernel_size,
+  strides = 1,
+  padding = "valid",
+  depth_multiplier = 1,
+  data_format = "channels_last",
+  dilation_rate = 1,
+  activation = NULL,
+  activity_regularizer = NULL,
+  trainable = TRUE,
+  kernel_posterior_fn = "mean_field_normal",
+  kernel_posterior_tensor_fn = "sample",
+  kernel_prior_fn = "standard_normal",
+  kernel_divergence_fn = "kl_divergence",
+  bias_posterior_fn = "deterministic",
+  bias_posterior_tensor_fn = "sample",
+  bias_prior_fn = NULL,
+  bias_divergence_fn = "kl_divergence",
+  seed = NULL,
+  kl_weight = 1,
+  ...
+) {
+  call_core("layer_depthwise_conv_2d_flipout")
+}
+
 #' Layer that returns a distribution, made by a function of its inputs
 #'
 #' Use it as the last layer of a Sequential model that makes a posterior or a prior for
@@ -1216,6 +1333,94 @@ layer_distribution_lambda <- function(
   ...
 ) {
   call_core("layer_distribution_lambda")
+}
+
+#' Embedding with weight uncertainty, by reparameterization
+#'
+#' Use it in place of `keras$layers$Embedding`, for words, products or other categories, where you
+#' want the network to know which of them it has seen little of. The vectors are drawn from
+#' distributions that training fits, and every call draws anew:
+#'
+#' ```
+#' embeddings ~ posterior
+#' outputs = embeddings[inputs]
+#' ```
+#'
+#' One draw serves the whole batch: equal numbers have equal vectors within a call. The vector of
+#' an input that is none of the categories, such as a missing value, is NaN.
+#'
+#' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
+#' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
+#' whole data, the likelihood once for every example: with Keras's mean over a batch as the loss,
+#' pass `kl_weight = 1/n`, where `n` is the number of training examples.
+#'
+#' A posterior, prior or divergence of your own is a function, or an object of a class with
+#' `__call__` and `get_config`, with the arguments given below. It trains as it is. To save the
+#' model, register it with `keras$saving$register_keras_serializable()`, and have the same lines
+#' run wherever the model is loaded.
+#'
+#' @param object What to compose the layer with. A Sequential model: the layer is added to it and
+#'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
+#'   output returned. Missing or `NULL`: the layer is returned.
+#' @param input_dim Whole number of at least 1, how many categories there are. Inputs are whole
+#'   numbers from 0 to `input_dim - 1`.
+#' @param output_dim Whole number of at least 1, the size of the vectors.
+#' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
+#' @param trainable Bool, whether training updates the weights. Default `TRUE`.
+#' @param embeddings_posterior_fn Distribution of the embeddings that training fits: a name, a
+#'   config object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name,
+#'   trainable, add_variable_fn)` that returns a distribution of the backend's library. Default
+#'   `"mean_field_normal"`.
+#' @param embeddings_posterior_tensor_fn Value that stands for the distribution of the embeddings
+#'   in one call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior.
+#'   Default `"sample"`.
+#' @param embeddings_prior_fn Distribution of the embeddings before the data: a name, a config
+#'   object, a function as for `embeddings_posterior_fn`, or `NULL` for no prior and no divergence.
+#'   Default `"standard_normal"`.
+#' @param embeddings_divergence_fn Divergence of posterior from prior: a name, a config object, a
+#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
+#'   for none. Default `"kl_divergence"`.
+#' @param mask_zero Bool, whether 0 stands for padding, which later layers leave out. Default
+#'   `FALSE`.
+#' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
+#'   weights included. Layers of one model may have the same seed: each draws its own numbers.
+#'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
+#' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
+#'   time, see `set_kl_weight()`. Default `1.0`.
+#' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
+#' @return A Keras layer. Called on a tensor of whole numbers of shape `(batch, ...)` it returns a
+#'   tensor of shape `(batch, ..., output_dim)`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: An argument has a value that it cannot have; the message says what it
+#'   can be.
+#' * `layerapi_TypeError`: An argument has the wrong type, or is not known.
+#' @references Kingma and Welling (2014), Auto-Encoding Variational Bayes, section 2.4.
+#'   <https://arxiv.org/abs/1312.6114>
+#' @family variational layers
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(10L), dtype = "int32")))
+#' model %>%
+#'   layer_embedding_reparameterization(input_dim = 1000, output_dim = 8)
+#' model$output_shape
+#' @export
+layer_embedding_reparameterization <- function(
+  object,
+  input_dim,
+  output_dim,
+  activity_regularizer = NULL,
+  trainable = TRUE,
+  embeddings_posterior_fn = "mean_field_normal",
+  embeddings_posterior_tensor_fn = "sample",
+  embeddings_prior_fn = "standard_normal",
+  embeddings_divergence_fn = "kl_divergence",
+  mask_zero = FALSE,
+  seed = NULL,
+  kl_weight = 1,
+  ...
+) {
+  call_core("layer_embedding_reparameterization")
 }
 
 #' Layer that returns a variable, the same for all inputs
