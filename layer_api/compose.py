@@ -38,7 +38,7 @@ def registered(layer_class):
 class Wing(Protocol):
     """What makes layers for objects of another Keras than Keras 3."""
 
-    def make(self, layer_class: type, args: Any, kwargs: Any) -> Any:
+    def make(self, layer_class: Any, args: Any, kwargs: Any) -> Any:
         """Return the layer that the same arguments of `layer_class` mean for Keras 3."""
 
     def add(self, model: Any, layer: Any) -> Any:

@@ -16,6 +16,7 @@ the seed itself, the k-th after it one that is computed from the seed and k: see
 import functools
 import random
 import sys
+import types
 import zlib
 
 import keras
@@ -62,7 +63,7 @@ def _refuse_repeats():
     """Refuse a call inside what TensorFlow or torch will run again, or once for many examples."""
     if backend.random.is_compiling():
         return
-    frame = sys._getframe(2)
+    frame: types.FrameType | None = sys._getframe(2)
     while frame is not None:
         code = frame.f_code
         if code.co_name in _REPEATED_BY:

@@ -7,6 +7,7 @@ nor TensorFlow Probability is imported before a user brings an object of Keras 2
 
 import functools
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -14,6 +15,11 @@ from keras import ops
 from layer_api import backend, keras_private, messages, noise, serialization, validation
 from layer_api.weights import distributions, posteriors
 from layer_api.weights.variational_weight import ROLES, variable_arguments
+
+if TYPE_CHECKING:  # it is imported when a user brings an object of Keras 2
+    from tf_keras.layers import Layer as _Layer
+else:
+    _Layer = object
 
 # Our classes and those of `tfp.layers` that compute the same from a kernel's distribution.
 _COMPUTED_BY = {
@@ -100,9 +106,18 @@ def names():
     return [*_COMPUTED_BY, *_OTHERS]
 
 
-@functools.cache
+_classes: dict[str, Any] = {}
+
+
 def class_for(layer_class):
     """Return the class of TensorFlow Probability with our parts in front, registered."""
+    name = layer_class.__name__
+    if name not in _classes:
+        _classes[name] = _make_class(layer_class)
+    return _classes[name]
+
+
+def _make_class(layer_class):
     import tensorflow_probability as tfp
     import tf_keras
 
@@ -136,8 +151,10 @@ def _current(part, role):
     return property(get, made_at_build, doc=f"Distribution, the {role} of the {part}, or None.")
 
 
-class _Configured:
+class _Configured(_Layer):
     """The configuration is that of `_ours`, the same layer for Keras 3; the noise is saved."""
+
+    _ours: Any
 
     def __call__(self, inputs, *args, **kwargs):
         """Call the layer; see `call()`."""
@@ -263,7 +280,8 @@ class _Variational(_Configured):
 
 def _connected_layers(inputs):
     """Return our layers that symbolic tensors of Keras 2 are connected with by calls."""
-    reached, found = [], {}
+    reached: list[Any] = []
+    found: dict[int, Any] = {}
     for tensor in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
         if messages.is_keras_2(tensor, "KerasTensor"):
             reached.append(tensor._keras_history.layer)
@@ -335,7 +353,8 @@ def _on_inputs(ours, argument):
     )
 
     def make(kernel_size, bias_size, dtype):
-        shape, created = (kernel_size + bias_size,), {}
+        shape = (kernel_size + bias_size,)
+        created: dict[str, Any] = {}
 
         def parametrize(add_variable_fn):
             return block.parametrize(dtype, shape, role, ours.trainable, add_variable_fn)

@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -24,6 +25,14 @@ _OF_ONE_CALL = {
 class Layer(keras.layers.Layer):
     """Base of all layers here: losses as functions, metrics, name scopes, checked weights."""
 
+    built: bool
+    input_spec: Any
+    _fixed_arguments: ClassVar[set[str]] = set()
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._fixed_arguments = set(validation.parameters_of(cls)) - _CHANGEABLE
+
     def __init__(self, **kwargs):
         super().__init__(**validation.check_keras_arguments(kwargs))
         self._loss_functions = []
@@ -33,7 +42,7 @@ class Layer(keras.layers.Layer):
     def __setattr__(self, name, value):
         # What a layer is made with is built into its weights and into compiled functions: a change
         # would take effect in some places and not in others.
-        if name in vars(self) and name in _fixed_arguments(type(self)):
+        if name in vars(self) and name in self._fixed_arguments:
             raise messages.invalid(
                 name,
                 f"left as it is: the layer '{self.name}' was made with it",
@@ -68,7 +77,7 @@ class Layer(keras.layers.Layer):
         # no such attribute: let the property say what is wrong.
         found = getattr(type(self), name, None)
         if isinstance(found, property):
-            return found.fget(self)
+            return found.__get__(self)
         if name in _OF_ONE_CALL:
             raise AttributeError(
                 f"'{type(self).__name__}' object has no attribute '{name}', the value of one call, "
@@ -196,13 +205,6 @@ class Layer(keras.layers.Layer):
 
 def _shapes(shapes):
     return ", ".join(f"({', '.join(map(str, shape))})" for shape in shapes) or "none"
-
-
-@functools.cache
-def _fixed_arguments(layer_class):
-    """Return the names of the arguments that stay as a layer was made with them."""
-    names = set(validation.parameters_of(layer_class)) - _CHANGEABLE
-    return {name for name in names if not isinstance(getattr(layer_class, name, None), property)}
 
 
 class SeededLayer(Layer):

@@ -1,5 +1,7 @@
 """A dense layer whose weights, kernel and bias together, have one distribution."""
 
+from typing import Any
+
 from keras import layers, ops
 
 from layer_api import backend, keras_private, messages, noise, serialization, validation
@@ -23,7 +25,7 @@ class JointWeight:
 
     def __init__(self, make_posterior_fn, make_prior_fn):
         self.size = None
-        self._variables = None
+        self._variables: Any = None
         self._given = {}
         self._meant = {}
         # What a user's functions have made: functions, layers or models.

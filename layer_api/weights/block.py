@@ -1,5 +1,7 @@
 """The base of the named posteriors, priors and divergences."""
 
+from typing import Any
+
 from layer_api import serialization
 
 
@@ -24,13 +26,25 @@ class Block:
         return serialization.describe_config(self)
 
 
-class Posterior(Block):
+class OfAWeight(Block):
+    """A distribution of a weight, which layers compute with as one of ours."""
+
+    def parametrize(self, *described: Any) -> Any:
+        """Return the distribution as one of ours; `described` is what a function would get."""
+        raise NotImplementedError
+
+
+class Posterior(OfAWeight):
     """What a weight's distribution given the data is; training fits it."""
 
 
 class Divergence(Block):
     """What it costs a posterior to differ from the prior."""
 
+    def divergence(self, q: Any, p: Any, shape: Any, key: Any) -> Any:
+        """Return the divergence for tensors of one shape; draw under `key` where it must."""
+        raise NotImplementedError
 
-class Prior(Block):
+
+class Prior(OfAWeight):
     """What is believed of a weight before there are data."""

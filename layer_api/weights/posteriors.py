@@ -9,13 +9,13 @@ from keras import ops
 
 from layer_api import backend, serialization
 from layer_api.weights import distributions
-from layer_api.weights.block import Block, Posterior
+from layer_api.weights.block import OfAWeight, Posterior
 
 # What a posterior or prior function receives, in TensorFlow Probability's order.
 TAKES = ("dtype", "shape", "name", "trainable", "add_variable_fn")
 
 
-class _Parametrized(Block):
+class _Parametrized(OfAWeight):
     """A distribution of variables, each with initializer, regularizer and constraint."""
 
     # The initializers where none are given, as configs: each block makes its own.

@@ -1,7 +1,7 @@
 """Priors: what is believed of a kernel or of a bias before there are data."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 
@@ -21,6 +21,8 @@ class _Fixed(Prior):
 
 class _LocScale(_Fixed):
     """A prior with the same mean and the same scale, two numbers, for all weights."""
+
+    _MAKES: Any
 
     def __init__(self, loc=0.0, scale=1.0):
         self.loc = validation.check_number("loc", loc)

@@ -8,6 +8,7 @@ about it (`kernel_posterior_fn`), of its variables, and of its streams of random
 
 import collections
 import functools
+from typing import Any
 
 import keras
 from keras import ops
@@ -44,7 +45,7 @@ class VariationalWeight:
         self.name = name
         self.shape = None
         self._is_optional = is_optional
-        self._variables = None
+        self._variables: Any = None
         self._given = {}
         self._meant = {}
         for role, identifier in (
@@ -309,7 +310,7 @@ class VariableStore:
     def _add_variable_fn(self, function, on_new):
         # Functions find their variables by name. Two of them may use one name, and one may use it
         # several times: those are told apart by their order.
-        asked = collections.Counter()
+        asked: collections.Counter = collections.Counter()
 
         def add_variable(name=None, *args, **kwargs):
             key = (function, name, asked[name])

@@ -10,7 +10,7 @@ matmul = ops.matmul
 
 def supports_dtype(dtype):
     """Tell whether JAX computes in `dtype`: in 64 bits only where it is configured to."""
-    return dtype != "float64" or bool(jax.config.jax_enable_x64)
+    return dtype != "float64" or jax.config.read("jax_enable_x64")
 
 
 def constant(array):
