@@ -35,16 +35,17 @@ LAYERS = [_whole(row, _TABLE["families"]) for row in _TABLE["layers"]]
 _ARGUMENTS = read("arguments")
 
 
-def names_of(layer):
-    """Return the names of all arguments of a layer's function, those of Keras last."""
-    own = own_names_of(layer)
-    return ["object", *own, *(name for name in _ARGUMENTS["of_keras"] if name not in own)]
-
-
 def own_names_of(layer):
     """Return the names of the arguments that stand in the signature of a layer."""
-    names = list(inspect.signature(getattr(layer_api, layer["function"])).parameters)
+    names = inspect.signature(getattr(layer_api, layer["function"])).parameters
     return [name for name in names if name not in ("object", "kwargs")]
+
+
+def names_of(layer):
+    """Return the names of all arguments of a layer's function, those that go on to Keras last."""
+    own = own_names_of(layer)
+    of_keras = [*layer.get("of_keras", []), *_ARGUMENTS["of_keras"]]
+    return ["object", *own, *(name for name in of_keras if name not in own)]
 
 
 def argument(layer, name):
