@@ -187,7 +187,7 @@ _RIGHT = {
     ),
     "flag": st.sampled_from([Value(True, "TRUE"), Value(False, "FALSE")]),
     "input_shape": st.lists(_SIZES, min_size=1, max_size=3).map(_list),
-    "input_dim": _SIZES,
+    "features of the inputs": _SIZES,
 }
 for _kind, _names in {
     "tensor": ["sample", "mean"],
