@@ -11,6 +11,11 @@ def r_cases(r):
     return r
 
 
+def test_both_languages_have_the_same_cases(r_cases):
+    names = "vapply(bad_input, function(case) paste0(case$layer[['function']], ': ', case$id), '')"
+    assert r_cases(names) == [name_of(case) for case in BAD_INPUT]
+
+
 @pytest.mark.parametrize("case", BAD_INPUT, ids=name_of)
 def test_messages_are_equal(r_cases, case):
     with pytest.raises(Exception) as caught:  # noqa: PT011 (the case says which)

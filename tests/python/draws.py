@@ -12,9 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from hypothesis import strategies as st
+from table import argument, own_names_of
 
 import layer_api
-from layer_api import validation, serialization
+from layer_api import serialization
 
 
 class Value(NamedTuple):
@@ -93,7 +94,7 @@ def _function(takes, body, r_body):
 
 # Sizes decide how much memory a layer takes: drawn ones are small.
 SMALL = 5
-_NO_SIZES = {"seed", "kl_weight", "strides", "dilation_rate"}
+_NO_SIZES = {"seed", "weight", "strides", "dilation_rate"}
 
 _WHOLE = st.sampled_from([-(2**63), -1, 0, 1, 2, 3, 5, 7, 100, 2**31 - 1, 2**31, 2**40, 2**70])
 _SCALARS = st.one_of(
@@ -121,10 +122,10 @@ _SCALARS = st.one_of(
 )
 _TAKES = {
     "activation": "x",
-    "tensor_fn": "d",
-    "divergence_fn": "q, p, sample",
-    "posterior_fn": "dtype, shape, name, trainable, add_variable_fn",
-    "prior_fn": "dtype, shape, name, trainable, add_variable_fn",
+    "tensor": "d",
+    "divergence": "q, p, sample",
+    "posterior": "dtype, shape, name, trainable, add_variable_fn",
+    "prior": "dtype, shape, name, trainable, add_variable_fn",
 }
 _RETURNS = {"None": "NULL", "3": "3", "'a'": "'a'", "[1, 2]": "list(1, 2)"}
 
@@ -172,29 +173,27 @@ ANYTHING = st.one_of(_SCALARS, _LISTS, _DICTS, _FUNCTIONS, _OBJECTS)
 
 _SIZES = st.integers(1, SMALL).map(_number)
 _SEVERAL = st.one_of(_SIZES, st.lists(_SIZES, min_size=1, max_size=3).map(_list))
-# What may be right for an argument, beside the values that the table has.
+# What may be right for an argument or a kind of them, beside the values that the table has.
 _RIGHT = {
-    "kernel_size": _SEVERAL,
-    "strides": _SEVERAL,
-    "dilation_rate": _SEVERAL,
+    "window": _SEVERAL,
     "padding": st.sampled_from(["valid", "same", "causal", "SAME"]).map(_text),
     "data_format": st.sampled_from(["channels_last", "channels_first"]).map(_text),
     "activation": st.sampled_from(["relu", "softmax", "linear"]).map(_text),
     "seed": st.integers(0, 2**31 - 1).map(_number),
-    "kl_weight": st.sampled_from([0, 1, 0.5, 1e-300]).map(_number),
+    "weight": st.sampled_from([0, 1, 0.5, 1e-300]).map(_number),
     "name": st.sampled_from(["mine", "my layer"]).map(_text),
     "dtype": st.sampled_from(["float16", "bfloat16", "float32", "float64", "mixed_float16"]).map(
         _text
     ),
-    "autocast": st.sampled_from([Value(True, "TRUE"), Value(False, "FALSE")]),
+    "flag": st.sampled_from([Value(True, "TRUE"), Value(False, "FALSE")]),
     "input_shape": st.lists(_SIZES, min_size=1, max_size=3).map(_list),
-    "input_dim": _SIZES,
+    "features of the inputs": _SIZES,
 }
 for _kind, _names in {
-    "tensor_fn": ["sample", "mean"],
-    "divergence_fn": ["kl_divergence"],
-    "posterior_fn": ["mean_field_normal", "deterministic"],
-    "prior_fn": ["standard_normal"],
+    "tensor": ["sample", "mean"],
+    "divergence": ["kl_divergence"],
+    "posterior": ["mean_field_normal", "deterministic"],
+    "prior": ["standard_normal"],
 }.items():
     _RIGHT[_kind] = st.one_of(st.sampled_from(_names).map(_text), _functions(_TAKES[_kind]))
 _RIGHT["activation"] = st.one_of(_RIGHT["activation"], _functions(_TAKES["activation"]))
@@ -225,14 +224,14 @@ def _small(value):
 
 def _values(case, name, anything):
     """Return the strategy for the values of one argument, of which some or many are right."""
-    kind = next((kind for kind in _RIGHT if name == kind or name.endswith(f"_{kind}")), None)
-    right = [_RIGHT[kind]] if kind else []
+    kinds = {name, *argument(case.row, name)["is"]}
+    right = [_RIGHT[kind] for kind in _RIGHT if kind in kinds]
     if name in case.changed and _is_plain(case.changed[name]):
         right.append(st.just(written_in_r(case.changed[name])))
     values = st.one_of(*right, *([ANYTHING] if anything or not right else []))
-    if name not in _NO_SIZES:
+    if not kinds & _NO_SIZES:
         values = values.filter(lambda value: _small(value.python))
-    if name.endswith(("initializer", "regularizer", "constraint")):
+    if kinds & {"initializer", "regularizer", "constraint"}:
         # Keras calls it, and it is for Keras to say what is wrong.
         return values.filter(
             lambda value: (
@@ -241,7 +240,7 @@ def _values(case, name, anything):
                 and not hasattr(value.python, "shape")
             )
         )
-    if name.endswith("_fn"):  # what fails inside a function that somebody else wrote is left alone
+    if "block" in kinds:  # what fails inside a function that somebody else wrote is left alone
         regularizer = keras.regularizers.Regularizer
         return values.filter(lambda value: not isinstance(value.python, regularizer))
     return values
@@ -268,7 +267,7 @@ def _misspelt(names):
 @st.composite
 def draws(draw, case):
     """Return a strategy for attempts at one row of the table of layers."""
-    own = [name for name in validation.parameters_of(case.layer) if name != "kwargs"]
+    own = own_names_of(case.row)
     # Anything, or what has a good chance to be right, so that all ways to go wrong are reached.
     anything = draw(st.booleans())
     given = {}

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from framework import BACKEND, float64, gradients, normal, numpy, only_tensorflow
 from keras import ops
-from layer_api.layers.base import Layer
 
 import layer_api
 from layer_api import backend
+from layer_api.layers.base import Layer
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]], "float32")
 N_WEIGHTS = 3 * 2 + 3 * 2 + 2

@@ -38,9 +38,8 @@ def every_rank(test):
 def data(case, rows=4):
     """Return inputs and targets for the first shape of a case."""
     rng = np.random.default_rng(1)
-    shape, output_shape = case.shapes[0]
-    inputs = rng.normal(size=(rows, *shape)).astype("float32")
-    return inputs, rng.normal(size=case.output(rows, output_shape)).astype("float32")
+    inputs = case.inputs(rng, rows)
+    return inputs, rng.normal(size=case.output(rows, case.shapes[0][1])).astype("float32")
 
 
 def model_of(case, **arguments):

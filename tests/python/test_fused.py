@@ -11,8 +11,8 @@ from keras import ops
 
 import layer_api
 from layer_api import backend, noise
-from layer_api.weights import distributions
 from layer_api.backend import xla
+from layer_api.weights import distributions
 
 BOUND = 5.0  # standard errors
 SHAPE = (512, 160)

@@ -1,5 +1,5 @@
-# The cases of `tests/cases`: what they do in R, and the values that JSON cannot hold.
-# `tests/python/cases.py` does the same in Python.
+# The tables of `tests/cases`: the cases of bad input for every layer that they are about, and the
+# values that JSON cannot hold. `tests/python/table.py` and `cases.py` do the same in Python.
 
 cases <- normalizePath(file.path("..", "cases")) # of now: later the working directory is another
 
@@ -7,29 +7,89 @@ read_cases <- function(name) {
   jsonlite::fromJSON(file.path(cases, paste0(name, ".json")), simplifyVector = FALSE)
 }
 
-# A case for a layer, with {function} and the like filled in.
-fill_in <- function(case, layer) {
-  for (name in c("function", "class", "size", "example", "arguments")) {
-    mark <- paste0("{", name, "}")
-    case$message <- gsub(mark, layer[[name]], case$message, fixed = TRUE)
-    if (length(case$arguments)) {
-      names(case$arguments) <- gsub(mark, layer[[name]], names(case$arguments), fixed = TRUE)
+# One list with the elements of another, which may be NULL.
+joined <- function(one, other) {
+  one[names(other)] <- other
+  one
+}
+
+# A row with what it has of its family; its own arguments join those of the family.
+whole <- function(row, families) {
+  of_family <- if (!is.null(row[["like"]])) whole(families[[row[["like"]]]], families)
+  for (field in names(row)) {
+    value <- row[[field]]
+    is_named <- !is.null(names(value))
+    row[field] <- list(if (is_named) joined(of_family[[field]], value) else value)
+  }
+  joined(of_family, row)
+}
+
+layer_function <- function(layer) get(layer[["function"]], asNamespace("layerapi"))
+
+own_names_of <- function(layer) setdiff(names(formals(layer_function(layer))), c("object", "..."))
+
+# What the tables say of one argument of a layer; the last that says it is right.
+argument <- function(name, layer, kinds) {
+  found <- list(argument = name, is = list(name), optional = FALSE)
+  for (entry in kinds) {
+    ending <- entry[["ends"]]
+    if (identical(entry[["argument"]], name) ||
+      (!is.null(ending) && endsWith(paste0("_", name), paste0("_", ending)))) {
+      found <- joined(found, entry)
     }
   }
-  case$message <- gsub("{library}", layerapi:::core()$backend$LIBRARY, case$message, fixed = TRUE)
-  case$layer <- layer
+  found <- joined(found, layer[["arguments"]][[name]])
+  joined(found, list(required = name %in% names(layer$required)))
+}
+
+# What is known of every argument of a layer, those that go on to Keras last.
+arguments_of <- function(layer, tables) {
+  names <- c("object", own_names_of(layer), unlist(layer$of_keras), unlist(tables$of_keras))
+  lapply(unique(names), argument, layer, tables$kinds)
+}
+
+# Whether every fact is the one that is wanted, or among them.
+holds <- function(where, facts) {
+  all(vapply(
+    names(where), function(name) isTRUE(facts[[name]] %in% unlist(where[[name]])), logical(1)
+  ))
+}
+
+# A case with the facts in place of {function} and the like.
+fill_in <- function(case, facts) {
+  for (name in names(Filter(is.character, facts))) {
+    fill <- function(text) gsub(paste0("{", name, "}"), facts[[name]], text, fixed = TRUE)
+    case[c("id", "message")] <- lapply(case[c("id", "message")], fill)
+    names(case$arguments) <- fill(names(case$arguments))
+  }
   case
 }
 
-layers <- read_cases("layers")
+# Every case for every argument of a layer that it is about.
+cases_of <- function(layer, rows, tables) {
+  own <- own_names_of(layer)
+  known <- joined(layer, list(
+    first = own[1], all = toString(own), library = layerapi:::core()$backend$LIBRARY
+  ))
+  arguments <- arguments_of(layer, tables)
+  found <- lapply(rows, function(row) {
+    is_about <- function(argument) row$about %in% c(argument$argument, unlist(argument$is))
+    subjects <- if (is.null(row$about)) list(list()) else Filter(is_about, arguments)
+    lapply(subjects, function(subject) {
+      none <- if (isTRUE(subject$optional)) "None/NULL, " else ""
+      facts <- joined(joined(known, subject), list(none = none))
+      if (holds(row$where, facts)) c(fill_in(row, facts), list(layer = layer))
+    })
+  })
+  Filter(Negate(is.null), unlist(found, recursive = FALSE))
+}
 
-# Every case for every layer it is about.
+layers <- local({
+  tables <- read_cases("layers")
+  lapply(tables$layers, whole, tables$families)
+})
 bad_input <- unlist(
-  lapply(layers, function(layer) {
-    cases <- read_cases("bad_input")
-    is_about <- function(case) grepl(c(case[["for"]], "")[1], layer[["function"]])
-    lapply(Filter(is_about, cases), fill_in, layer)
-  }),
+  lapply(layers, cases_of, read_cases("bad_input"), read_cases("arguments")),
   recursive = FALSE
 )
 
@@ -58,6 +118,13 @@ special <- function(value) {
   switch(value$special,
     na = NA,
     "function" = case_function(value$takes, special(value$returns)),
+    block = {
+      do.call(get(value[["function"]], asNamespace("layerapi")), lapply(value$arguments, special))
+    },
+    keras = {
+      path <- strsplit(value$name, ".", fixed = TRUE)[[1]]
+      do.call(Reduce(function(module, name) module[[name]], path, keras), value$arguments)
+    },
     data_frame = data.frame(a = 1),
     keras2_model = {
       tf_keras <- reticulate::import("tf_keras")
@@ -86,43 +153,34 @@ case_function <- function(takes, returns) {
 # Do what a case says; `state()` tells what must be as it was.
 prepare <- function(case) {
   layer <- case$layer
-  fun <- get(layer[["function"]], asNamespace("layerapi"))
+  fun <- layer_function(layer)
+  shape <- if (is.null(case$inputs)) layer$shapes[[1]][[1]] else case$inputs
   is_given <- function(value) !identical(value, list(special = "missing"))
-  more <- layer$more[setdiff(names(layer$more), names(case$arguments))]
-  arguments <- c(more, lapply(Filter(is_given, case$arguments), special))
-  required <- c(stats::setNames(list(2), layer$size), layer$more)
-  new_model <- function(shape) keras$Sequential(list(keras$Input(shape = shape)))
+  arguments <- lapply(Filter(is_given, joined(layer$required, case$arguments)), special)
   switch(case$do,
     layer = list(act = function() do.call(fun, arguments), state = function() NULL),
     pipe = list(
       act = function() {
-        call <- as.call(c(as.name("%>%"), list(NULL), as.call(c(fun, required))))
+        call <- as.call(c(as.name("%>%"), list(NULL), as.call(c(fun, arguments))))
         eval(call)
       },
       state = function() NULL
     ),
     add = {
-      model <- new_model(layer$shape)
+      model <- keras$Sequential(list(keras$Input(shape = shape)))
       list(
         act = function() do.call(fun, c(list(model), arguments)),
         state = function() length(model$layers)
       )
     },
     call = list(
-      act = function() do.call(fun, c(list(array(1, c(2, unlist(layer$shape)))), arguments)),
+      act = function() do.call(fun, c(list(array(1, c(2, unlist(shape)))), arguments)),
       state = function() NULL
     ),
-    input = {
-      model <- new_model(case$arguments$shape)
-      list(
-        act = function() do.call(fun, c(list(model), required)),
-        state = function() length(model$layers)
-      )
-    },
     set_weights = {
-      made <- do.call(fun, required)
-      made$build(c(list(NULL), layer$shape))
-      weights <- lapply(case$arguments$shapes, function(shape) array(1, unlist(shape)))
+      made <- do.call(fun, arguments)
+      made$build(c(list(NULL), shape))
+      weights <- lapply(case$weights, function(shape) array(1, unlist(shape)))
       list(act = function() made$set_weights(weights), state = function() made$get_weights())
     }
   )
