@@ -80,19 +80,13 @@ function_to_python <- function(fun) {
   formals <- formals(args(fun))
   names <- setdiff(names(formals), "...")
   optional <- !vapply(formals[names], is_empty, logical(1))
-  call <- function(...) to_python(do.call(fun, lapply(list(...), from_python), quote = TRUE))
+  call <- function(...) to_python(do.call(fun, lapply(list(...), callable), quote = TRUE))
+  # With `convert`, R gets what reticulate's users know: numbers, text and lists are R's own, and so
+  # is what they take out of a tensor, as in `x$shape$as_list()`.
   core()$r$with_signature(
-    reticulate::r_to_py(call),
+    reticulate::r_to_py(call, convert = TRUE),
     as.list(names), as.list(unname(optional)), "..." %in% names(formals)
   )
-}
-
-# What an R function gets: numbers, text and bools as R's own, to compute with.
-from_python <- function(value) {
-  if (inherits(value, paste0("python.builtin.", c("int", "float", "bool", "str")))) {
-    return(reticulate::py_to_r(value))
-  }
-  callable(value)
 }
 
 # reticulate before 1.29 hands Python's functions over to R's as objects that cannot be called.
