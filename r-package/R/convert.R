@@ -77,6 +77,10 @@ function_to_python <- function(fun) {
   if (!is.null(name) && reticulate::py_has_attr(core(), name)) {
     return(core()[[name]])
   }
+  of_keras <- keras_function(fun)
+  if (!is.null(of_keras)) {
+    return(of_keras)
+  }
   formals <- formals(args(fun))
   names <- setdiff(names(formals), "...")
   optional <- !vapply(formals[names], is_empty, logical(1))
@@ -87,6 +91,34 @@ function_to_python <- function(fun) {
     reticulate::r_to_py(call, convert = TRUE),
     as.list(names), as.list(unname(optional)), "..." %in% names(formals)
   )
+}
+
+# What the functions of R's keras3 and keras are in Python, by the first word of their names.
+keras_modules <- c(
+  activation = "activations", op = "ops", initializer = "initializers",
+  regularizer = "regularizers", constraint = "constraints"
+)
+
+# Keras's own function or class, which can be saved, for a function such as keras3's
+# `activation_relu`; NULL for any other. keras3 marks them by nothing but their names.
+keras_function <- function(fun) {
+  namespace <- environment(fun)
+  if (is.null(namespace) || !environmentName(namespace) %in% c("keras3", "keras")) {
+    return(NULL)
+  }
+  pattern <- paste0("^(", paste(names(keras_modules), collapse = "|"), ")_(.*)$")
+  name <- Find(
+    function(name) identical(get0(name, namespace), fun),
+    grep(pattern, getNamespaceExports(namespace), value = TRUE)
+  )
+  if (is.null(name)) {
+    return(NULL)
+  }
+  module <- reticulate::import("keras")[[keras_modules[[sub(pattern, "\\1", name)]]]]
+  # `constraint_nonneg` is NonNeg in Python.
+  plain <- function(name) tolower(gsub("_", "", name, fixed = TRUE))
+  found <- match(plain(sub(pattern, "\\2", name)), plain(names(module)))
+  if (!is.na(found)) module[[names(module)[found]]]
 }
 
 # reticulate before 1.29 hands Python's functions over to R's as objects that cannot be called.
