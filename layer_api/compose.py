@@ -122,17 +122,19 @@ def pipe(object: Any, *steps: Callable) -> Any:
 
 def _refuse_other_keras(object, layer):
     """Refuse a layer of Keras 3 for a model or symbolic tensor of Keras 2, and the reverse."""
+    name = type(layer).__name__
     if legacy.is_among(layer):
         is_other, belongs = isinstance(object, keras.Model) or _is_symbolic(object), 3
         remedy = "Use a layer of Keras 3, or begin with a model of tf_keras."
+        if legacy.is_ours(layer):
+            remedy = legacy.remedy(f"Pass the model, as in {_CALLS[name]}")
     else:
         is_other, belongs = legacy.is_among(object), 2
-        name = type(layer).__name__
         remedy = f"Use tf_keras.layers.{name}, or begin with a model of Keras 3."
         if name in _CALLS:
             remedy = (
                 f"Pass the model, as in {_CALLS[name]}, or set the environment variable "
-                "TF_USE_LEGACY_KERAS=1."
+                "TF_USE_LEGACY_KERAS=1 before TensorFlow is loaded."
             )
     if is_other:
         raise arguments.invalid(

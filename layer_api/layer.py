@@ -35,16 +35,20 @@ class Layer(keras.layers.Layer):
 
     def __repr__(self):
         """Return the arguments that differ from the defaults, as Keras prints a layer."""
+        return self._described(self.name, self.built)
+
+    def _described(self, name, built):
+        """Return how a layer of these arguments is printed, under a name."""
         defaults = arguments.parameters_of(type(self))
-        values = {name: self._given.get(name, getattr(self, name, None)) for name in defaults}
+        values = {key: self._given.get(key, getattr(self, key, None)) for key in defaults}
         if "activation" in values:
             values["activation"] = identifiers.by_name(self.activation)
         shown = [
-            f"{name}={identifiers.shown(value)}"
-            for name, value in values.items()
-            if name != "kwargs" and not identifiers.is_default(name, value, defaults[name].default)
+            f"{key}={identifiers.shown(value)}"
+            for key, value in values.items()
+            if key != "kwargs" and not identifiers.is_default(key, value, defaults[key].default)
         ]
-        state = [f"name={self.name}", *shown, f"built={self.built}"]
+        state = [f"name={name}", *shown, f"built={built}"]
         return f"<{type(self).__name__} {', '.join(state)}>"
 
     def __getattr__(self, name):

@@ -8,6 +8,7 @@ nor TensorFlow Probability is imported before a user brings an object of Keras 2
 import functools
 import itertools
 import os
+import sys
 
 import keras
 from keras import ops
@@ -36,9 +37,20 @@ _COMPUTED_BY = {
 }
 
 
+# Whether R's keras3 is loaded, which has Keras 3 alone. The R package says so.
+r_has_keras3 = False
+
+
 def is_wanted():
-    """Tell whether TF_USE_LEGACY_KERAS asks for Keras 2, by the values that TensorFlow takes."""
-    return os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
+    """Tell whether a layer without an object is one for Keras 2.
+
+    TF_USE_LEGACY_KERAS asks for it, by the values that TensorFlow takes. But the variable may have
+    been set by a package, as by R's tfprobability, for a session that has nothing of Keras 2: then
+    TensorFlow has not imported `tf_keras`, since it runs already or is not the backend, or R has
+    loaded keras3.
+    """
+    is_asked_for = os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
+    return is_asked_for and "tf_keras" in sys.modules and not r_has_keras3
 
 
 def is_among(object):
@@ -46,6 +58,20 @@ def is_among(object):
     values = object if isinstance(object, (list, tuple)) else [object]
     kinds = ("Layer", "KerasTensor")
     return any(arguments.is_keras_2(value, kind) for value in values for kind in kinds)
+
+
+def is_ours(layer):
+    """Tell whether `layer` is one that `make` returned."""
+    return isinstance(layer, _Configured)
+
+
+def remedy(instead):
+    """Say what to do where a layer for Keras 2 meets an object of Keras 3: `instead`, to begin."""
+    unset = (
+        ", or unset the environment variable TF_USE_LEGACY_KERAS, which packages such as R's "
+        "tfprobability set: it asks for layers of Keras 2 where there is no object"
+    )
+    return f"{instead}{unset if is_wanted() else ''}."
 
 
 def add(model, layer):
@@ -149,6 +175,23 @@ def _current(part, role):
 
 class _Configured:
     """The configuration is that of `_ours`, the same layer for Keras 3; the noise is saved."""
+
+    def __call__(self, inputs, *args, **kwargs):
+        values = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        if any(isinstance(value, keras.KerasTensor) for value in values):
+            raise arguments.invalid(
+                "inputs",
+                "of Keras 2, as the layer is",
+                "a symbolic tensor of Keras 3",
+                remedy("Pass the tensor as the first argument of the layer's function"),
+                TypeError,
+            )
+        return super().__call__(inputs, *args, **kwargs)
+
+    def __repr__(self):
+        """Return the arguments that differ from the defaults, and why it is a layer of Keras 2."""
+        reason = " as TF_USE_LEGACY_KERAS asks" if is_wanted() else ""
+        return self._ours._described(f"{self.name}, of Keras 2{reason}", self.built)
 
     def get_config(self):
         """Return the configuration of the same layer for Keras 3, which makes an equal layer."""

@@ -12,6 +12,7 @@ call_core <- function(name) {
   arguments <- given(wrapper, call, frame)
   object <- arguments$object
   refuse_null_in_pipe(call, arguments, name)
+  reticulate::py_set_attr(core()$legacy, "r_has_keras3", isNamespaceLoaded("keras3"))
   result <- attempt(core()[[name]], arguments, call)
   # A model is changed in place: hand back what came in, and do not print it.
   if (is_same(object, result)) {

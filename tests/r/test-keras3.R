@@ -103,3 +103,30 @@ test_that("a function that only resembles keras3's is the user's own", {
     expect_identical(array_of(layer(x)), expected)
   }
 })
+
+test_that("with keras3, layers are of Keras 3 though tfprobability asks for Keras 2", {
+  only_tensorflow("TF_USE_LEGACY_KERAS is TensorFlow's")
+  kind <- function(...) {
+    in_new_session(
+      c(
+        "library(layerapi)",
+        ...,
+        "cat(inherits(layer_dense_flipout(units = 2), 'keras.src.layers.layer.Layer'))"
+      ),
+      "TF_USE_LEGACY_KERAS=1"
+    )
+  }
+  expect_match(kind(), "FALSE$")
+  keras3 <- keras3_functions()
+  folder <- dirname(getNamespaceInfo(keras3, "path"))
+  expect_match(kind(sprintf("invisible(loadNamespace('keras3', %s))", deparse(folder))), "TRUE$")
+  # As library(tfprobability) does it, once Python runs.
+  expect_match(
+    kind(
+      "Sys.setenv(TF_USE_LEGACY_KERAS = 0)",
+      "invisible(layer_dense_flipout(units = 2))",
+      "Sys.setenv(TF_USE_LEGACY_KERAS = 1)"
+    ),
+    "TRUE$"
+  )
+})
