@@ -268,6 +268,17 @@ class _Variational(_Configured):
         vars(self)["_noise_state"] = _untranslated(noise.advance)(self._ours.seed_generator)
         return super().call(_untranslated(ops.cast)(inputs, self.dtype))
 
+    def _losses_now(self):
+        """Return the losses of the values that the weights have now: `losses` is of the last call."""
+        divergences = [
+            self._ours._divergence(part)
+            for part in ("kernel", "bias")
+            if getattr(self, f"{part}_divergence_fn") is not None
+            and getattr(self, f"{part}_posterior") is not None
+            and getattr(self, f"{part}_prior") is not None
+        ]
+        return divergences + [regularization() for regularization in self._callable_losses]
+
     def _apply_variational_kernel(self, inputs):
         if not self._has_signs:
             return super()._apply_variational_kernel(inputs)

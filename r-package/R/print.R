@@ -30,8 +30,22 @@ print.layer_api.layer.Layer <- function(x, ...) {
 print.layer_api.identifiers.Block <- print.layer_api.layer.Layer
 
 #' @rdname print.layer_api
+#' @exportS3Method print layer_api.legacy._Configured
+print.layer_api.legacy._Configured <- print.layer_api.layer.Layer
+
+#' @rdname print.layer_api
 #' @exportS3Method summary layer_api.variational.VariationalLayer
 summary.layer_api.variational.VariationalLayer <- function(object, ...) {
+  summary_of(object, object$losses)
+}
+
+#' @rdname print.layer_api
+#' @exportS3Method summary layer_api.legacy._Variational
+summary.layer_api.legacy._Variational <- function(object, ...) {
+  summary_of(object, if (object$built) object$`_losses_now`())
+}
+
+summary_of <- function(object, losses) {
   posteriors <- if (object$built) {
     list(kernel = object$kernel_posterior, bias = object$bias_posterior)
   }
@@ -43,7 +57,7 @@ summary.layer_api.variational.VariationalLayer <- function(object, ...) {
       lowest_mean = min(mean), highest_mean = max(mean), lowest_sd = min(sd), highest_sd = max(sd)
     )
   })
-  losses <- vapply(object$losses, function(loss) as.numeric(to_array(loss)), numeric(1))
+  losses <- vapply(losses, function(loss) as.numeric(to_array(loss)), numeric(1))
   structure(
     list(layer = reticulate::py_repr(object), weights = do.call(rbind, rows), loss = sum(losses)),
     class = "summary.layer_api"
