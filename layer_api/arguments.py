@@ -27,6 +27,9 @@ class Foreign:
     def __init__(self, description):
         self.description = description
 
+    def __repr__(self):
+        return self.description
+
 
 def describe(value):
     """Return what a user would call `value`, in words that hold in Python and in R."""
@@ -240,8 +243,23 @@ def only_known(owner, extra):
     own = [name for name in parameters_of(owner) if name != "kwargs"]
     for name in extra:
         if name not in keras_own:
-            hint = nearest(name, [*own, *keras_own]) or f"{owner.__name__} takes: {', '.join(own)}."
-            raise TypeError(f"`{name}` is not an argument of {owner.__name__}. {hint}")
+            raise unknown(name, owner.__name__, own, keras_own)
+
+
+def unknown(name, owner, own, inherited=()):
+    """Return the exception for an argument `name` that `owner` does not take.
+
+    Args:
+        name: what the user wrote.
+        owner: name of the class or function.
+        own: names of its arguments.
+        inherited: names of arguments that it takes and that are not listed.
+    """
+    known = [*own, *inherited]
+    # R takes the beginning of a name for the name.
+    likely = next((other for other in known if other.startswith(name)), name)
+    hint = nearest(likely, known) or f"{owner} takes: {', '.join(own)}."
+    return TypeError(f"`{name}` is not an argument of {owner}. {hint}")
 
 
 def of_keras(given):

@@ -50,19 +50,21 @@ def registered(layer_class):
 
 def layer_function(layer_class: Callable[P, L], name: str) -> LayerFunction[P, L]:
     """Return the function `name(object, ...)` that makes a layer and composes it with `object`."""
-    parameters = arguments.parameters_of(layer_class).values()
-    by_name = f"{name}({next(iter(parameters)).name}=512)"
+    parameters = arguments.parameters_of(layer_class)
+    by_name = f"{name}({next(iter(parameters))}=512)"
     _CALLS[layer_class.__name__] = f"{name}(model, ...)"
 
     def make_and_compose(object=REQUIRED, *args, **kwargs):
         kind = _kind(object, by_name)
+        # Before the class misses the argument that was meant.
+        arguments.only_known(layer_class, [key for key in kwargs if key not in parameters])
         is_legacy = legacy.is_wanted() if kind == "nothing" else legacy.is_among(object)
         layer = (legacy.make if is_legacy else _make)(layer_class, args, kwargs)
         return _compose(object, kind, layer)
 
     function: Any = make_and_compose
     first = inspect.Parameter("object", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=REQUIRED)
-    function.__signature__ = inspect.Signature([first, *parameters])
+    function.__signature__ = inspect.Signature([first, *parameters.values()])
     function.__name__ = function.__qualname__ = name
     function.__module__ = layer_class.__module__
     function.__doc__ = _document(layer_class)

@@ -17,7 +17,7 @@ to_python <- function(value) {
     return(object_to_python(value))
   }
   if (is.array(value)) {
-    return(reticulate::r_to_py(value))
+    return(array_to_python(value))
   }
   if (is.list(value)) {
     return(list_to_python(value))
@@ -26,6 +26,14 @@ to_python <- function(value) {
     return(vector_to_python(value))
   }
   core()$arguments$Foreign(paste("an R", typeof(value)))
+}
+
+# Python's whole numbers and bools have no NA: they would be -2147483648 and True.
+array_to_python <- function(value) {
+  if ((is.numeric(value) || is.logical(value)) && anyNA(value)) {
+    value[is.na(value)] <- NaN
+  }
+  reticulate::r_to_py(value)
 }
 
 list_to_python <- function(value) {

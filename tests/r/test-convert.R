@@ -34,6 +34,18 @@ test_that("matrices and arrays are arrays of numbers", {
   expect_identical(reticulate::py_to_r(numpy$asarray(array)), matrix(1:6, 2))
 })
 
+test_that("NA in an array is NaN, of whatever type it is", {
+  numpy <- reticulate::import("numpy")
+  numbers <- matrix(c(1, NaN, 3, 0), 2)
+  for (values in list(c(1, NA, 3, 0), c(1L, NA, 3L, 0L))) {
+    expect_identical(numpy$asarray(layerapi:::to_python(matrix(values, 2))), numbers)
+  }
+  flags <- layerapi:::to_python(matrix(c(TRUE, NA), 1))
+  expect_identical(numpy$asarray(flags), matrix(c(1, NaN), 1))
+  whole <- layerapi:::to_python(list(matrix(1:4, 2)))
+  expect_identical(as_python(whole), "[array([[1, 3],\n       [2, 4]], dtype=int32)]")
+})
+
 test_that("Python's own objects pass as they are", {
   layer <- layer_dense_flipout(units = 2)
   expect_identical(reticulate::py_id(layerapi:::to_python(layer)), reticulate::py_id(layer))
