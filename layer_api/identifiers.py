@@ -1,6 +1,9 @@
 """What stands for a function: a name, a config object or a function; as Keras does it."""
 
+import numbers
+
 import keras
+import numpy as np
 
 from layer_api import arguments, backend
 
@@ -24,6 +27,10 @@ class Block:
 
     def __repr__(self):
         return shown(self)
+
+    def _is_default(self, name, value):
+        """Tell whether an argument has the value that stands for the default None."""
+        return False
 
 
 def get(argument, identifier, named, takes, optional=False):
@@ -192,8 +199,35 @@ def shown(value):
         return value.__name__
     if not hasattr(value, "get_config") or isinstance(value, keras.layers.Layer):
         return str(value)
-    given = {name: item for name, item in value.get_config().items() if item is not None}
-    return f"{type(value).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+    return shown_as(type(value).__name__, given(value))
+
+
+def shown_as(class_name, config):
+    """Return how an object is printed that was made with the arguments in `config`."""
+    plain = (str, numbers.Number, list, tuple, dict)
+    texts = [
+        f"{name}={repr(item) if isinstance(item, plain) else shown(item)}"
+        for name, item in config.items()
+    ]
+    return f"{class_name}({', '.join(texts)})"
+
+
+def given(value):
+    """Return the arguments of an object with a config that differ from the defaults."""
+    defaults = arguments.parameters_of(type(value))
+    differing = {
+        name: getattr(value, name, item)
+        for name, item in value.get_config().items()
+        if name not in defaults or not _is_same(item, defaults[name].default)
+    }
+    if not isinstance(value, Block):
+        return differing
+    return {n: item for n, item in differing.items() if not value._is_default(n, item)}
+
+
+def _is_same(one, other):
+    # Of arrays there is no one answer.
+    return type(one) is type(other) and np.array_equal(one, other)
 
 
 def is_default(argument, value, default):

@@ -49,6 +49,12 @@ class _Parametrized(identifiers.Block):
             known = getattr(keras, f"{kind}s").get(identifiers.saved(kind, value))
             setattr(self, f"{parameter}_{kind}", known)
 
+    def _is_default(self, name, value):
+        parameter, _, kind = name.rpartition("_")
+        if kind != "initializer":
+            return False
+        return identifiers.shown(value) == identifiers.shown_as(**self._START[parameter])
+
     def _config_of(self, parameter):
         return {
             f"{parameter}_initializer": keras.initializers.serialize(

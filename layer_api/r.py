@@ -61,6 +61,8 @@ def attempt(function, args, kwargs):
 
 def _only_known(function, names):
     """Refuse `names` that `function` does not take, as R lets its users abbreviate a name."""
+    if not names:
+        return
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return

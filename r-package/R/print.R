@@ -2,7 +2,8 @@
 
 #' Print and summarize a layer
 #'
-#' `print()` shows the arguments that differ from the defaults; `summary()` the weights of the
+#' `print()` shows the arguments that differ from the defaults, those of a block as R's code writes
+#' them; `summary()` the weights of the
 #' layer, as posterior mean and standard deviation or as single values, and its losses.
 #'
 #' @param x,object Layer, or what `summary()` returned.
@@ -27,7 +28,37 @@ print.layer_api.layer.Layer <- function(x, ...) {
 
 #' @rdname print.layer_api
 #' @exportS3Method print layer_api.identifiers.Block
-print.layer_api.identifiers.Block <- print.layer_api.layer.Layer
+print.layer_api.identifiers.Block <- function(x, ...) {
+  cat(r_code(x), "\n", sep = "")
+  invisible(x)
+}
+
+# The call of R that makes a block, or an object of Keras that is one of its arguments.
+r_code <- function(value) {
+  if (!is_python(value)) {
+    return(deparse1(value))
+  }
+  if (!reticulate::py_has_attr(value, "get_config")) {
+    return(reticulate::py_repr(value))
+  }
+  given <- core()$identifiers$given(value)
+  arguments <- sprintf("%s = %s", names(given), vapply(given, r_code, ""))
+  paste0(maker_of(value), "(", paste(arguments, collapse = ", "), ")")
+}
+
+# What makes such an object in R: a function of this package, or a class of Keras.
+maker_of <- function(value) {
+  class <- reticulate::py_get_attr(value, "__class__")
+  name <- class$`__name__`
+  module <- class$`__module__`
+  if (startsWith(module, "layer_api.")) {
+    functions <- mget(getNamespaceExports("layerapi"), asNamespace("layerapi"), inherits = TRUE)
+    is_it <- function(fun) identical(attr(fun, "py_function_name", exact = TRUE), name)
+    return(names(Filter(is_it, functions)))
+  }
+  pattern <- "^keras\\.src\\.(initializers|regularizers|constraints)\\..*$"
+  paste0(if (grepl(pattern, module)) sub(pattern, "keras$\\1$", module), name)
+}
 
 #' @rdname print.layer_api
 #' @exportS3Method print layer_api.legacy._Configured
