@@ -269,7 +269,7 @@ class _Variational(_Configured):
         return super().call(_untranslated(ops.cast)(inputs, self.dtype))
 
     def _losses_now(self):
-        """Return the losses of the values that the weights have now: `losses` is of the last call."""
+        """Return the losses of the weights of now; `losses` are those of the last call."""
         divergences = [
             self._ours._divergence(part)
             for part in ("kernel", "bias")

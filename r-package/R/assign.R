@@ -23,7 +23,7 @@ NULL
 
 #' @rdname assign.layer_api
 #' @exportS3Method "$<-" layer_api.layer.Layer
-`$<-.layer_api.layer.Layer` <- function(x, name, value) {
+`$<-.layer_api.layer.Layer` <- function(x, name, value) { # nolint: object_name_linter.
   set_attribute(x, name, value)
 }
 
@@ -33,7 +33,8 @@ NULL
 
 #' @rdname assign.layer_api
 #' @exportS3Method "$<-" layer_api.legacy._Configured
-`$<-.layer_api.legacy._Configured` <- `$<-.layer_api.layer.Layer`
+`$<-.layer_api.legacy._Configured` <- # nolint: object_name_linter.
+  `$<-.layer_api.layer.Layer`
 
 #' @rdname assign.layer_api
 #' @exportS3Method "[[<-" layer_api.legacy._Configured

@@ -50,7 +50,7 @@ test_that("an abbreviated argument is refused, however it is passed", {
   }
 })
 
-test_that("the beginning of an argument's name is refused, for an argument that must be given, too", {
+test_that("an abbreviation is refused also where the argument that it means must be given", {
   options <- options(warnPartialMatchArgs = FALSE)
   on.exit(options(options))
   refused <- function(call, written, owner, meant) {

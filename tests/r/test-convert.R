@@ -79,7 +79,7 @@ def call(fun):
   )
 })
 
-test_that("what an R function takes out of a Python object is R's own, wherever it is an argument", {
+test_that("what an R function takes out of an object of Python is R's own, in every argument", {
   received <- list()
   seen <- function(value, what) {
     received[[what]] <<- value

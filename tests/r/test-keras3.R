@@ -17,11 +17,12 @@ test_that("a model of keras3 is composed, trained and saved by keras3's own verb
 
 # The functions of a package `keras3` that has them as keras3 does, where that is not installed.
 keras3_functions <- function(environment = parent.frame()) {
-  if (requireNamespace("keras3", quietly = TRUE)) {
-    return(asNamespace("keras3"))
+  name <- "keras3"
+  if (requireNamespace(name, quietly = TRUE)) {
+    return(asNamespace(name))
   }
   folder <- tempfile()
-  package <- file.path(folder, "keras3")
+  package <- file.path(folder, name)
   dir.create(file.path(package, "R"), recursive = TRUE)
   writeLines(
     c("Package: keras3", "Version: 0.0.1", "Title: Functions as in keras3", "License: none",
@@ -52,10 +53,10 @@ keras3_functions <- function(environment = parent.frame()) {
   dir.create(library)
   utils::install.packages(package, library, repos = NULL, type = "source", quiet = TRUE)
   withr::defer({
-    unloadNamespace("keras3")
+    unloadNamespace(name)
     unlink(folder, recursive = TRUE)
   }, environment)
-  loadNamespace("keras3", lib.loc = library)
+  loadNamespace(name, lib.loc = library)
 }
 
 test_that("keras3's functions are Keras's own, and can be saved", {
