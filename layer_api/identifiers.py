@@ -213,16 +213,21 @@ def shown_as(class_name, config):
 
 
 def given(value):
-    """Return the arguments of an object with a config that differ from the defaults."""
+    """Return the arguments of an object with a config that are worth showing.
+
+    Of a block these differ from the defaults; of any other, whose defaults its readers may not
+    know, they are not None.
+    """
+    config = value.get_config()
+    if not isinstance(value, Block):
+        return {name: getattr(value, name, v) for name, v in config.items() if v is not None}
     defaults = arguments.parameters_of(type(value))
     differing = {
-        name: getattr(value, name, item)
-        for name, item in value.get_config().items()
-        if name not in defaults or not _is_same(item, defaults[name].default)
+        name: getattr(value, name, v)
+        for name, v in config.items()
+        if name not in defaults or not _is_same(v, defaults[name].default)
     }
-    if not isinstance(value, Block):
-        return differing
-    return {n: item for n, item in differing.items() if not value._is_default(n, item)}
+    return {name: v for name, v in differing.items() if not value._is_default(name, v)}
 
 
 def _is_same(one, other):

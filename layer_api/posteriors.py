@@ -18,7 +18,7 @@ class _Parametrized(identifiers.Block):
 
     # The initializers where none are given, as configs: each block makes its own.
     _START: ClassVar = {
-        "loc": {"class_name": "RandomNormal", "config": {"stddev": 0.1}},
+        "loc": {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.1}},
         "untransformed_scale": {
             "class_name": "RandomNormal",
             "config": {"mean": -3.0, "stddev": 0.1},
