@@ -4,6 +4,7 @@ import importlib
 import inspect
 import numbers
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
@@ -66,27 +67,49 @@ def is_of_keras_2(object: Any) -> bool:
     return any(messages.is_keras_2(value, kind) for value in values for kind in kinds)
 
 
-def _wants_keras_2() -> bool:
-    """Tell whether TF_USE_LEGACY_KERAS asks for Keras 2, by the values that TensorFlow takes."""
-    return os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
+# Whether R's keras3 is loaded, which has Keras 3 alone. The R package says so.
+r_has_keras3 = False
+
+
+def wants_keras_2() -> bool:
+    """Tell whether a layer without an object is one for Keras 2.
+
+    TF_USE_LEGACY_KERAS asks for it, by the values that TensorFlow takes. But the variable may have
+    been set by a package, as by R's tfprobability, for a session that has nothing of Keras 2: then
+    TensorFlow has not imported `tf_keras`, since it runs already or is not the backend, or R has
+    loaded keras3.
+    """
+    is_asked_for = os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
+    return is_asked_for and "tf_keras" in sys.modules and not r_has_keras3
+
+
+def remedy_for_keras_2(instead: str) -> str:
+    """Say what to do where a layer for Keras 2 meets an object of Keras 3: `instead`, to begin."""
+    unset = (
+        ", or unset the environment variable TF_USE_LEGACY_KERAS, which packages such as R's "
+        "tfprobability set: it asks for layers of Keras 2 where there is no object"
+    )
+    return f"{instead}{unset if wants_keras_2() else ''}."
 
 
 def layer_function(layer_class: Callable[P, L], name: str) -> LayerFunction[P, L]:
     """Return the function `name(object, ...)` that makes a layer and composes it with `object`."""
-    parameters = validation.parameters_of(layer_class).values()
-    by_name = f"{name}({next(iter(parameters)).name}=512)"
+    parameters = validation.parameters_of(layer_class)
+    by_name = f"{name}({next(iter(parameters))} = 512)"
     _CALLS[layer_class.__name__] = f"{name}(model, ...)"
 
     def make_and_compose(object=REQUIRED, *args, **kwargs):
         kind = _kind(object, by_name)
-        is_for_keras_2 = _wants_keras_2() if kind == "nothing" else is_of_keras_2(object)
+        # Before the class misses the argument that was meant.
+        validation.check_known(layer_class, [key for key in kwargs if key not in parameters])
+        is_for_keras_2 = wants_keras_2() if kind == "nothing" else is_of_keras_2(object)
         make = _wing().make if is_for_keras_2 else _make
         layer = make(layer_class, args, kwargs)
         return _compose(object, kind, layer)
 
     function: Any = make_and_compose
     first = inspect.Parameter("object", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=REQUIRED)
-    function.__signature__ = inspect.Signature([first, *parameters])
+    function.__signature__ = inspect.Signature([first, *parameters.values()])
     function.__name__ = function.__qualname__ = name
     function.__module__ = layer_class.__module__
     function.__doc__ = _document(layer_class)
@@ -146,17 +169,19 @@ def pipe(object: Any, *steps: Callable) -> Any:
 
 def _refuse_other_keras(object, layer):
     """Refuse a layer of Keras 3 for a model or symbolic tensor of Keras 2, and the reverse."""
+    name = type(layer).__name__
     if is_of_keras_2(layer):
         is_other, belongs = isinstance(object, keras.Model) or _is_symbolic(object), 3
         remedy = "Use a layer of Keras 3, or begin with a model of tf_keras."
+        if type(layer).__module__ in _wings:
+            remedy = remedy_for_keras_2(f"Pass the model, as in {_CALLS[name]}")
     else:
         is_other, belongs = is_of_keras_2(object), 2
-        name = type(layer).__name__
-        remedy = f"Use tf_keras.layers.{name}, or begin with a model of Keras 3."
+        remedy = f"Use the Keras 2 layer {name}, or begin with a model of Keras 3."
         if name in _CALLS:
             remedy = (
                 f"Pass the model, as in {_CALLS[name]}, or set the environment variable "
-                "TF_USE_LEGACY_KERAS=1."
+                "TF_USE_LEGACY_KERAS=1 before TensorFlow is loaded."
             )
     if is_other:
         raise messages.invalid(
@@ -232,13 +257,16 @@ def _remedy(object, by_name=None):
     if not is_model and messages.is_layer(object):
         return (
             "A layer alone is not a model: was the model in front of the pipe None/NULL? "
-            "Begin with keras.Sequential()."
+            "Begin with a Sequential model."
         )
     if is_model:
-        return "Only Sequential models can be added to: apply the layer to a tensor, model.output."
+        return (
+            "Only Sequential models can be added to: apply the layer to a tensor, such as the "
+            "output of the model."
+        )
     if messages.describe(object) == "a data frame":
         return "Make a matrix of numbers of a data frame first."
-    return "Begin with keras.Sequential(), or keras.Input(shape) for a functional model."
+    return "Begin with a Sequential model, or with an Input for a functional one."
 
 
 _OBJECT = """

@@ -30,6 +30,9 @@ class Foreign:
     def __init__(self, description):
         self.description = description
 
+    def __repr__(self):
+        return self.description
+
 
 def describe(value):
     """Return what a user would call `value`, in words that hold in Python and in R."""

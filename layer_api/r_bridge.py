@@ -3,11 +3,12 @@
 import ctypes
 import functools
 import inspect
+import numbers
 
 import keras
 import numpy as np
 
-from layer_api import backend, messages
+from layer_api import backend, messages, validation
 
 
 def with_signature(function, names, optional, variadic):
@@ -52,9 +53,24 @@ def attempt(function, args, kwargs):
     R then raises the error as its own, with the message alone.
     """
     try:
+        _only_known(function, kwargs)
         return [function(*args, **kwargs), None, None]
     except Exception as error:
         return [None, type(error).__name__, str(error)]
+
+
+def _only_known(function, names):
+    """Refuse `names` that `function` does not take, as R lets its users abbreviate a name."""
+    if not names:
+        return
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters]
+    for name in names:
+        if name not in known:
+            owner = getattr(function, "func", function).__name__
+            raise validation.unknown_argument(name, owner, known)
 
 
 class Numbers:
@@ -85,4 +101,22 @@ class Numbers:
 
 def predicted(model, x, **options):
     """Return what `model.predict()` does, with `Numbers` for its arrays."""
+    if not hasattr(model, "predict"):
+        raise messages.invalid(
+            "model",
+            "a Keras model",
+            messages.describe(model),
+            "Pass, for example, a Sequential model with layers in it.",
+            TypeError,
+        )
+    values = keras.tree.flatten(x)
+    of_no_use = (type(None), str, numbers.Number, messages.Foreign)
+    if not values or any(isinstance(value, of_no_use) for value in values):
+        raise messages.invalid(
+            "x",
+            "an array of numbers, or what else the model takes",
+            messages.describe(x),
+            "Make a matrix first: data.matrix(x) of a data frame, matrix(x, 1) of one row.",
+            TypeError,
+        )
     return keras.tree.map_structure(Numbers, model.predict(x, **options))

@@ -1,6 +1,9 @@
 """What stands for a function, as Keras does it: resolved, saved as a config, and loaded."""
 
+import numbers
+
 import keras
+import numpy as np
 
 from layer_api import backend, messages, validation
 
@@ -66,12 +69,12 @@ def check_initializer(argument, value):
 
 def check_regularizer(argument, value):
     """Return the Keras regularizer that `value` names."""
-    return _of_keras("regularizer", argument, value, "'l2' or keras.regularizers.L2(0.01)")
+    return _of_keras("regularizer", argument, value, "'l2', or an L2 regularizer of Keras")
 
 
 def check_constraint(argument, value):
     """Return the Keras constraint that `value` names."""
-    return _of_keras("constraint", argument, value, "'non_neg' or keras.constraints.MaxNorm(2.0)")
+    return _of_keras("constraint", argument, value, "'non_neg', or a MaxNorm constraint of Keras")
 
 
 def _of_keras(kind, argument, value, example, optional=True):
@@ -146,8 +149,7 @@ def serialize(argument, identifier):
     registered = keras.saving.get_registered_object(keras.saving.get_registered_name(owner))
     is_of_keras = isinstance(owner, type) and _is_of_keras(argument, owner.__module__)
     if registered is not owner and not is_of_keras:
-        block = "'mean_field_normal' or a config object such as MeanFieldNormal()"
-        example = block if argument.endswith("_fn") else "Keras gives its own"
+        example = "'mean_field_normal'" if argument.endswith("_fn") else "Keras gives its own"
         raise ValueError(
             f"`{argument}` cannot be saved: it is {messages.describe(identifier)} that Keras does "
             "not know by name, so no other session could load it. Register it with "
@@ -173,8 +175,40 @@ def describe_config(value):
         return value.__name__
     if not hasattr(value, "get_config") or isinstance(value, keras.layers.Layer):
         return str(value)
-    given = {name: item for name, item in value.get_config().items() if item is not None}
-    return f"{type(value).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+    return describe_call(type(value).__name__, given(value))
+
+
+def describe_call(class_name, config):
+    """Return how an object is printed that was made with the arguments in `config`."""
+    plain = (str, numbers.Number, list, tuple, dict)
+    texts = [
+        f"{name}={repr(item) if isinstance(item, plain) else describe_config(item)}"
+        for name, item in config.items()
+    ]
+    return f"{class_name}({', '.join(texts)})"
+
+
+def given(value):
+    """Return the arguments of an object with a config that are worth showing.
+
+    Of a block these differ from the defaults; of any other, whose defaults its readers may not
+    know, they are not None.
+    """
+    config = value.get_config()
+    if not is_block(value):
+        return {name: getattr(value, name, v) for name, v in config.items() if v is not None}
+    defaults = validation.parameters_of(type(value))
+    differing = {
+        name: getattr(value, name, v)
+        for name, v in config.items()
+        if name not in defaults or not _is_same(v, defaults[name].default)
+    }
+    return {name: v for name, v in differing.items() if not value._is_default(name, v)}
+
+
+def _is_same(one, other):
+    # Of arrays there is no one answer.
+    return type(one) is type(other) and np.array_equal(one, other)
 
 
 def is_default(argument, value, default):

@@ -50,7 +50,7 @@ def check_whole_numbers(argument, value, count, minimum=1):
         argument,
         f"a whole number of at least {minimum}{several}",
         messages.describe(value),
-        f"Pass, for example, {argument}=3.",
+        f"Pass, for example, {argument} = 3.",
     )
 
 
@@ -64,7 +64,7 @@ def check_shape(argument, value):
         argument,
         "a whole number of at least 1 or a list of them",
         messages.describe(value),
-        f"Pass, for example, {argument}=3.",
+        f"Pass, for example, {argument} = 3.",
     )
 
 
@@ -83,7 +83,7 @@ def check_one_of(argument, value, known):
         argument,
         f"one of {names}",
         messages.describe(value),
-        f"Pass, for example, {argument}='{known[0]}'.",
+        f"Pass, for example, {argument} = '{known[0]}'.",
     )
 
 
@@ -91,7 +91,7 @@ def check_seed(value):
     """Return a seed that R's integers and every backend can hold, or None."""
     if value is None:
         return None
-    remedy = "Pass, for example, seed=1; leave it out for different numbers in every run."
+    remedy = "Pass, for example, seed = 1; leave it out for different numbers in every run."
     number = check_whole_number("seed", value, 0, remedy)
     if number >= 2**31:
         raise messages.invalid("seed", "below 2147483648", messages.describe(number), remedy)
@@ -106,7 +106,7 @@ def check_weight(argument, value):
             argument,
             "a finite number of at least 0",
             messages.describe(value),
-            f"For training in batches pass {argument}=1/n, with n the number of training rows.",
+            f"For training in batches pass {argument} = 1/n, with n the number of training rows.",
         )
     return float(value)
 
@@ -115,7 +115,7 @@ def check_number(argument, value):
     """Return `value` as a float that is finite."""
     value = as_scalar(value)
     if not _is_real(value) or not abs(value) < float("inf"):
-        remedy = f"Pass, for example, {argument}=0.0."
+        remedy = f"Pass, for example, {argument} = 0.0."
         raise messages.invalid(argument, "a finite number", messages.describe(value), remedy)
     return float(value)
 
@@ -125,7 +125,7 @@ def check_scale(argument, value):
     value = as_scalar(value)
     limits = ml_dtypes.finfo("float32")
     if not _is_real(value) or not float(limits.tiny) <= value <= float(limits.max):
-        remedy = f"Pass, for example, {argument}=1.0."
+        remedy = f"Pass, for example, {argument} = 1.0."
         raise messages.invalid(
             argument, "a finite number above 0", messages.describe(value), remedy
         )
@@ -136,7 +136,7 @@ def check_probability(argument, value):
     """Return `value` as a float from 0 to 1."""
     value = as_scalar(value)
     if not _is_real(value) or not 0 <= value <= 1:
-        remedy = f"Pass, for example, {argument}=0.5."
+        remedy = f"Pass, for example, {argument} = 0.5."
         raise messages.invalid(argument, "a number from 0 to 1", messages.describe(value), remedy)
     return float(value)
 
@@ -152,7 +152,7 @@ def check_flag(argument, value):
             argument,
             "true or false",
             messages.describe(value),
-            f"Pass {argument}=True (in R: TRUE).",
+            f"Pass {argument} = True (in R: TRUE).",
         )
     return value
 
@@ -190,11 +190,25 @@ def check_known(owner, extra):
     own = [name for name in parameters_of(owner) if name != "kwargs"]
     for name in extra:
         if name not in keras_own:
-            hint = _of_dense_layers(name, own) or (
-                messages.suggest(name, [*own, *keras_own])
-                or f"{owner.__name__} takes: {', '.join(own)}."
-            )
-            raise TypeError(f"`{name}` is not an argument of {owner.__name__}. {hint}")
+            hint = _of_dense_layers(name, own)
+            raise unknown_argument(name, owner.__name__, own, keras_own, hint)
+
+
+def unknown_argument(name, owner, own, inherited=(), hint=""):
+    """Return the exception for an argument `name` that `owner` does not take.
+
+    Args:
+        name: what the user wrote.
+        owner: name of the class or function.
+        own: names of its arguments.
+        inherited: names of arguments that it takes and that are not listed.
+        hint: what to do, where it is known.
+    """
+    known = [*own, *inherited]
+    # R takes the beginning of a name for the name.
+    likely = next((other for other in known if other.startswith(name)), name)
+    hint = hint or messages.suggest(likely, known) or f"{owner} takes: {', '.join(own)}."
+    return TypeError(f"`{name}` is not an argument of {owner}. {hint}")
 
 
 def check_keras_arguments(given):
@@ -203,14 +217,17 @@ def check_keras_arguments(given):
     name = given.get("name")
     if name is not None and (not isinstance(name, str) or "/" in name):
         raise messages.invalid(
-            "name", "text without '/'", messages.describe(name), "Pass, for example, name='hidden'."
+            "name",
+            "text without '/'",
+            messages.describe(name),
+            "Pass, for example, name = 'hidden'.",
         )
     if given.get("dtype") is not None and not _is_float_policy(given["dtype"]):
         raise messages.invalid(
             "dtype",
             "None/NULL, the name of a floating-point dtype or a dtype policy of Keras",
             messages.describe(given["dtype"]),
-            "Pass, for example, dtype='float32' or dtype='mixed_bfloat16'.",
+            "Pass, for example, dtype = 'float32' or dtype = 'mixed_bfloat16'.",
         )
     if given.get("dtype") is not None:
         policy = keras.dtype_policies.get(given["dtype"])
@@ -222,12 +239,13 @@ def check_keras_arguments(given):
                 "Set the environment variable JAX_ENABLE_X64=1 before JAX is imported, or use "
                 "'float32'.",
             )
-    if "autocast" in given:
-        check_flag("autocast", given["autocast"])
+    for name in ("autocast", "trainable"):
+        if name in given:
+            check_flag(name, given[name])
     if given.get("input_dim") is not None:
         # For Keras `input_dim=3` is `input_shape=(3,)`.
         dim = check_whole_number(
-            "input_dim", given["input_dim"], 1, "Pass, for example, input_dim=13."
+            "input_dim", given["input_dim"], 1, "Pass, for example, input_dim = 13."
         )
         checked["input_dim"] = dim
         if checked.pop("input_shape", None) is not None:
@@ -253,7 +271,7 @@ def _input_shape(value):
             "input_shape",
             "a whole number of at least 0 or a list of them, without the axis of the batch",
             messages.describe(value),
-            "Pass, for example, input_shape=(13,).",
+            "Pass, for example, input_shape = 13.",
         )
     return tuple(sizes)
 
@@ -301,8 +319,8 @@ def check_features(input_shape):
             "inputs",
             "a tensor whose last dimension is defined",
             messages.describe_shape(input_shape),
-            "The kernel has one row for every feature: give their number, as in "
-            "Input(shape=(13,)).",
+            "The kernel has one row for every feature: give their number in the "
+            "shape of the Input.",
         )
     return input_shape[-1]
 
@@ -315,7 +333,7 @@ def check_numeric(inputs):
             "inputs",
             "a tensor of real numbers",
             f"a tensor of dtype {dtype}",
-            "Turn them into numbers first, for example by keras.layers.StringLookup().",
+            "Turn them into numbers first, for example by a StringLookup layer.",
         )
     return inputs
 

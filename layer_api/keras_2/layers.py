@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from layer_api import backend, keras_private, messages, noise, serialization, validation
+from layer_api import backend, compose, keras_private, messages, noise, serialization, validation
 from layer_api.weights import distributions, posteriors
 from layer_api.weights.variational_weight import ROLES, variable_arguments
 
@@ -158,9 +158,23 @@ class _Configured(_Layer):
 
     def __call__(self, inputs, *args, **kwargs):
         """Call the layer; see `call()`."""
+        values = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        if any(isinstance(value, keras.KerasTensor) for value in values):
+            raise messages.invalid(
+                "inputs",
+                "of Keras 2, as the layer is",
+                "a symbolic tensor of Keras 3",
+                compose.remedy_for_keras_2("Pass the tensor as the first argument of the function"),
+                TypeError,
+            )
         if not self.built and getattr(self._ours, "seed", None) is not None:
             self._ours._claim_seed([layer._ours for layer in _connected_layers(inputs)])
         return super().__call__(inputs, *args, **kwargs)
+
+    def __repr__(self):
+        """Return the arguments that differ from the defaults, and why it is a layer of Keras 2."""
+        reason = " as TF_USE_LEGACY_KERAS asks" if compose.wants_keras_2() else ""
+        return self._ours._described(f"{self.name}, of Keras 2{reason}", self.built)
 
     @property
     def kl_weight(self):
@@ -245,6 +259,16 @@ class _Variational(_Configured):
         state = _untranslated(noise.advance)(self._ours.seed_generator)
         keras_private.untracked(self, _noise_state=state)
         return super().call(_untranslated(ops.cast)(inputs, self.dtype))
+
+    def _posteriors(self):
+        """Return the posteriors of the weights that the layer has, of the library."""
+        return _untranslated(self._ours._posteriors)()
+
+    def _losses_now(self):
+        """Return the losses of the weights of now; `losses` are those of the last call."""
+        weights = self._ours._weights_by_name.values()
+        divergences = [self._ours._divergence(each) for each in weights if each.has_divergence]
+        return divergences + [regularization() for regularization in self._callable_losses]
 
     def _apply_variational_kernel(self, inputs):
         if not self._has_signs:

@@ -107,7 +107,9 @@ class AutoregressiveNetwork(SeededLayer):
         **kwargs,
     ):
         validation.check_known(type(self), kwargs)
-        params = validation.check_whole_number("params", params, 1, "Pass, for example, params=2.")
+        params = validation.check_whole_number(
+            "params", params, 1, "Pass, for example, params = 2."
+        )
         event_size = _size("event_shape", event_shape)
         conditional = validation.check_flag("conditional", conditional)
         conditional_size = _size("conditional_event_shape", conditional_event_shape)
@@ -116,7 +118,8 @@ class AutoregressiveNetwork(SeededLayer):
                 "conditional_event_shape",
                 "a whole number of at least 1 where `conditional` is true, else None/NULL",
                 messages.describe(conditional_event_shape),
-                "Pass both, for example conditional=True (in R: TRUE), conditional_event_shape=3.",
+                "Pass both, for example conditional = True (in R: TRUE) and "
+                "conditional_event_shape = 3.",
             )
         given = {
             "conditional_input_layers": validation.check_one_of(
@@ -299,8 +302,8 @@ class AutoregressiveNetwork(SeededLayer):
                 "inputs",
                 "a tensor whose last dimension is defined",
                 messages.describe_shape(input_shape),
-                "The kernel has one row for every input: give their number, as in "
-                "Input(shape=(3,)).",
+                "The kernel has one row for every input: give their number in the "
+                "shape of the Input.",
             )
         if size == 0:
             raise messages.invalid(
@@ -314,7 +317,7 @@ class AutoregressiveNetwork(SeededLayer):
                 "inputs",
                 f"a tensor of shape [..., {self._event_size}], as `event_shape` says",
                 messages.describe_shape(input_shape),
-                f"Pass event_shape={size}, or leave it out: the inputs tell.",
+                f"Pass event_shape = {size}, or leave it out: the inputs tell.",
             )
         return size
 
@@ -325,7 +328,7 @@ class AutoregressiveNetwork(SeededLayer):
                 "conditional_input",
                 "None/NULL where `conditional` is false",
                 messages.describe_shape(shape),
-                "Make the layer with conditional=True (in R: TRUE), conditional_event_shape=3.",
+                "Make the layer with conditional = True (in R: TRUE), conditional_event_shape = 3.",
             )
         if self.conditional and (not shape or shape[-1] != self._conditional_size):
             raise messages.invalid(
@@ -333,7 +336,7 @@ class AutoregressiveNetwork(SeededLayer):
                 f"a tensor of shape [..., {self._conditional_size}], as "
                 "`conditional_event_shape` says",
                 "nothing" if shape is None else messages.describe_shape(shape),
-                "Call layer(inputs, conditional_input=...).",
+                "Call the layer with conditional_input as well.",
             )
 
 
@@ -350,7 +353,7 @@ def _size(argument, value):
             argument,
             "a whole number of at least 1 or a list of one",
             messages.describe(list(shape)),
-            f"Pass, for example, {argument}=3; other axes belong to the batch.",
+            f"Pass, for example, {argument} = 3; other axes belong to the batch.",
         )
     return shape[0]
 
@@ -376,7 +379,7 @@ def _input_order(value, size):
         "input_order",
         f"one of {names}, or a permutation of {every}",
         messages.describe(value),
-        hint or "Pass, for example, input_order='left-to-right'.",
+        hint or "Pass, for example, input_order = 'left-to-right'.",
     )
 
 

@@ -34,7 +34,12 @@ class Layer(keras.layers.Layer):
         cls._fixed_arguments = set(validation.parameters_of(cls)) - _CHANGEABLE
 
     def __init__(self, **kwargs):
-        super().__init__(**validation.check_keras_arguments(kwargs))
+        kwargs = validation.check_keras_arguments(kwargs)
+        if "activity_regularizer" in kwargs:
+            kwargs["activity_regularizer"] = serialization.check_regularizer(
+                "activity_regularizer", kwargs["activity_regularizer"]
+            )
+        super().__init__(**kwargs)
         self._loss_functions = []
         # Untracked, as Keras accepts no new metric once the layer is built.
         keras_private.untracked(self, _added_metrics=[], _given={})
@@ -55,17 +60,20 @@ class Layer(keras.layers.Layer):
 
     def __repr__(self):
         """Return the arguments that differ from the defaults, as Keras prints a layer."""
+        return self._described(self.name, self.built)
+
+    def _described(self, name, built):
+        """Return how a layer of these arguments is printed, under a name."""
         defaults = validation.parameters_of(type(self))
-        values = {name: self._argument(name) for name in defaults}
+        values = {key: self._argument(key) for key in defaults}
         if "activation" in values:
             values["activation"] = serialization.name_of(self.activation)
         shown = [
-            f"{name}={serialization.describe_config(value)}"
-            for name, value in values.items()
-            if name != "kwargs"
-            and not serialization.is_default(name, value, defaults[name].default)
+            f"{key}={serialization.describe_config(value)}"
+            for key, value in values.items()
+            if key != "kwargs" and not serialization.is_default(key, value, defaults[key].default)
         ]
-        state = [f"name={self.name}", *shown, f"built={self.built}"]
+        state = [f"name = {name}", *shown, f"built={built}"]
         return f"<{type(self).__name__} {', '.join(state)}>"
 
     def _argument(self, name):
@@ -134,7 +142,7 @@ class Layer(keras.layers.Layer):
         """
         if name is None:
             raise messages.invalid(
-                "name", "the name of the metric", "None/NULL", "Pass, for example, name='scale'."
+                "name", "the name of the metric", "None/NULL", "Pass, for example, name = 'scale'."
             )
         if unknown := set(kwargs) - {"aggregation"}:
             raise TypeError(f"`{min(unknown)}` is not an argument of add_metric.")

@@ -122,7 +122,8 @@ class Convolution(KernelLayer):
                 "inputs",
                 f"a tensor whose number of channels is defined, (batch, {order})",
                 messages.describe_shape(input_shape),
-                "The kernel has weights for every channel: give their number in Input(shape).",
+                "The kernel has weights for every channel: give their number in the shape of the "
+                "Input.",
             )
         if channels == 0:
             raise messages.invalid(
@@ -142,7 +143,7 @@ class Convolution(KernelLayer):
                 f"a tensor with at least {messages.describe(windows)} positions, (batch, {order})",
                 messages.describe_shape(input_shape),
                 "The window of the kernel has to fit in: choose a smaller kernel_size or "
-                "dilation_rate, or padding='same'.",
+                "dilation_rate, or padding = 'same'.",
             )
         return (*self.kernel_size, channels, self._outputs_of_a_channel())
 
@@ -193,7 +194,7 @@ class _Conv(Convolution):
         **kwargs,
     ):
         filters = validation.check_whole_number(
-            "filters", filters, 1, "Pass, for example, filters=32."
+            "filters", filters, 1, "Pass, for example, filters = 32."
         )
         window = self._check_window(kernel_size, strides, padding, data_format, dilation_rate)
         super().__init__(

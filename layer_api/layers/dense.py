@@ -35,7 +35,7 @@ class _Dense(KernelLayer):
         kl_weight=1.0,
         **kwargs,
     ):
-        units = validation.check_whole_number("units", units, 1, "Pass, for example, units=10.")
+        units = validation.check_whole_number("units", units, 1, "Pass, for example, units = 10.")
         super().__init__(
             kernel_posterior_fn=kernel_posterior_fn,
             kernel_posterior_tensor_fn=kernel_posterior_tensor_fn,

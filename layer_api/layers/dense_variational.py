@@ -227,14 +227,11 @@ class DenseVariational(DrawingLayer):
         seed=None,
         **kwargs,
     ):
-        units = validation.check_whole_number("units", units, 1, "Pass, for example, units=10.")
+        units = validation.check_whole_number("units", units, 1, "Pass, for example, units = 10.")
         if kl_weight is not None:
             kl_weight = validation.check_weight("kl_weight", kl_weight)
         kl_use_exact = validation.check_flag("kl_use_exact", kl_use_exact)
         use_bias = validation.check_flag("use_bias", use_bias)
-        if "trainable" in kwargs:
-            validation.check_flag("trainable", kwargs["trainable"])
-
         weights = JointWeight(make_posterior_fn, make_prior_fn)
 
         super().__init__(
@@ -330,6 +327,10 @@ class DenseVariational(DrawingLayer):
             inputs: Tensor, needed where `make_prior_fn` is a function. Default `None`.
         """
         return self.joint.to_library(self.joint.distribution("prior", inputs))
+
+    def _posteriors(self):
+        """Return the posterior of all weights, unless it depends on the inputs."""
+        return {} if self.joint.depends_on_inputs else {"weights": self.posterior()}
 
     def _divergence_of_last_call(self):
         q, p = self.joint.distribution("posterior"), self.joint.distribution("prior")

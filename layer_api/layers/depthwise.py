@@ -130,7 +130,7 @@ class DepthwiseConv2DFlipout(Flipout, Convolution):
         **kwargs,
     ):
         depth_multiplier = validation.check_whole_number(
-            "depth_multiplier", depth_multiplier, 1, "Pass, for example, depth_multiplier=2."
+            "depth_multiplier", depth_multiplier, 1, "Pass, for example, depth_multiplier = 2."
         )
         window = self._check_window(kernel_size, strides, padding, data_format, dilation_rate)
         if len(set(window["strides"])) > 1:  # TensorFlow has no others
@@ -138,7 +138,7 @@ class DepthwiseConv2DFlipout(Flipout, Convolution):
                 "strides",
                 "a whole number, or two equal ones",
                 messages.describe(strides),
-                "Pass, for example, strides=2.",
+                "Pass, for example, strides = 2.",
             )
         super().__init__(
             kernel_posterior_fn=kernel_posterior_fn,

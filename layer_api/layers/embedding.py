@@ -105,10 +105,10 @@ class EmbeddingReparameterization(VariationalLayer):
         **kwargs,
     ):
         input_dim = validation.check_whole_number(
-            "input_dim", input_dim, 1, "Pass, for example, input_dim=1000."
+            "input_dim", input_dim, 1, "Pass, for example, input_dim = 1000."
         )
         output_dim = validation.check_whole_number(
-            "output_dim", output_dim, 1, "Pass, for example, output_dim=8."
+            "output_dim", output_dim, 1, "Pass, for example, output_dim = 8."
         )
         mask_zero = validation.check_flag("mask_zero", mask_zero)
         embeddings = VariationalWeight(
@@ -142,8 +142,11 @@ class EmbeddingReparameterization(VariationalLayer):
         inputs = validation.check_numeric(inputs)
         embeddings = self._cast(self.embeddings.draw(self._next_state(inputs)))
         # A backend would take another vector, each its own, for a number that none stands for.
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        if dtype == "bool":
+            inputs = ops.cast(inputs, "int32")
         is_known = ops.logical_and(inputs >= 0, inputs < self.input_dim)
-        if keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)):
+        if keras.backend.is_float_dtype(dtype):
             is_known = ops.logical_and(is_known, ops.equal(inputs, ops.floor(inputs)))
         indices = ops.cast(ops.where(is_known, inputs, ops.zeros_like(inputs)), "int32")
         vectors = ops.take(embeddings, indices, axis=0)

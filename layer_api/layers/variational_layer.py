@@ -23,9 +23,6 @@ class DrawingLayer(SeededLayer):
         validation.check_known(type(self), kwargs)
         activation = serialization.check_activation(activation)
         seed = validation.check_seed(seed)
-        activity_regularizer = serialization.check_regularizer(
-            "activity_regularizer", activity_regularizer
-        )
 
         super().__init__(seed=seed, activity_regularizer=activity_regularizer, **kwargs)
         self.activation = activation
@@ -125,11 +122,10 @@ class VariationalLayer(DrawingLayer):
     `_outputs(inputs, state)`. An estimator may refuse posteriors by `_check_posterior`.
     """
 
-    def __init__(self, *weights, trainable, kl_weight, **kwargs):
+    def __init__(self, *weights, kl_weight, **kwargs):
         kl_weight = validation.check_weight("kl_weight", kl_weight)
-        trainable = validation.check_flag("trainable", trainable)
 
-        super().__init__(trainable=trainable, kl_weight=kl_weight, **kwargs)
+        super().__init__(kl_weight=kl_weight, **kwargs)
         by_name = {weight.name: weight for weight in weights}
         keras_private.untracked(self, _weights_by_name=by_name, **by_name)
 
@@ -171,6 +167,11 @@ class VariationalLayer(DrawingLayer):
         """Return the outputs for one draw of the weights."""
         inputs = ops.cast(validation.check_numeric(inputs), self.compute_dtype)
         return self._activate(self._outputs(inputs, self._next_state(inputs)))
+
+    def _posteriors(self):
+        """Return the posteriors of the weights that the layer has, of the backend's library."""
+        present = {name: each for name, each in self._weights_by_name.items() if each.is_present}
+        return {name: weight.to_library(weight.posterior) for name, weight in present.items()}
 
     def _divergence(self, weight):
         # Losses may be read any number of times between two calls: read the state, leave it.

@@ -22,6 +22,10 @@ class Block:
         """Make a block from what `get_config` returned."""
         return cls(**config)
 
+    def _is_default(self, name, value):
+        """Tell whether an argument has the value that stands for the default None."""
+        return False
+
     def __repr__(self):
         return serialization.describe_config(self)
 

@@ -109,7 +109,7 @@ class MonteCarloKL(Divergence):
     """
 
     def __init__(self, n_samples=1, weight=1.0):
-        remedy = "Pass, for example, n_samples=5."
+        remedy = "Pass, for example, n_samples = 5."
         self.n_samples = validation.check_whole_number("n_samples", n_samples, 1, remedy)
         self.weight = validation.check_weight("weight", weight)
 

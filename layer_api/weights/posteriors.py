@@ -20,7 +20,7 @@ class _Parametrized(OfAWeight):
 
     # The initializers where none are given, as configs: each block makes its own.
     _START: ClassVar = {
-        "loc": {"class_name": "RandomNormal", "config": {"stddev": 0.1}},
+        "loc": {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.1}},
         "untransformed_scale": {
             "class_name": "RandomNormal",
             "config": {"mean": -3.0, "stddev": 0.1},
@@ -50,6 +50,14 @@ class _Parametrized(OfAWeight):
         for kind, value in given.items():
             known = getattr(keras, f"{kind}s").get(serialization.from_saved(kind, value))
             setattr(self, f"{parameter}_{kind}", known)
+
+    def _is_default(self, name, value):
+        parameter, _, kind = name.rpartition("_")
+        if kind != "initializer":
+            return False
+        return serialization.describe_config(value) == serialization.describe_call(
+            **self._START[parameter]
+        )
 
     def _config_of(self, parameter):
         return {

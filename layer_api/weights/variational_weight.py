@@ -222,7 +222,9 @@ class VariationalWeight:
         of_library = distributions.to_library(distribution, shape)
         value = tensor_fn(backend.distributions.seeded(of_library, key, first))
         argument = f"{self.name}_posterior_tensor_fn"
-        return validation.check_returned(argument, value, "Return, for example, d.sample().", shape)
+        return validation.check_returned(
+            argument, value, "Return, for example, a draw from the distribution.", shape
+        )
 
     def signs(self, state, place, shape, dtype):
         """Return random signs, the same for a state and a place such as "input"."""

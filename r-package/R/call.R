@@ -10,8 +10,9 @@ call_core <- function(name) {
     call[[1]] <- as.name(name)
   }
   arguments <- given(wrapper, call, frame)
-  object <- arguments$object
+  object <- if (length(arguments)) arguments[[1]]
   refuse_null_in_pipe(call, arguments, name)
+  reticulate::py_set_attr(core()$compose, "r_has_keras3", isNamespaceLoaded("keras3"))
   result <- attempt(core()[[name]], arguments, call)
   # A model is changed in place: hand back what came in, and do not print it.
   if (is_same(object, result)) {
@@ -71,7 +72,7 @@ attempt <- function(fun, arguments, call = sys.call(-1)) {
     names <- rep("", length(values))
   }
   is_named <- nzchar(names)
-  result <- core()$r$attempt(
+  result <- core()$r_bridge$attempt(
     fun, values[!is_named], reticulate::py_dict(names[is_named], values[is_named])
   )
   if (!is.null(result[[2]])) {

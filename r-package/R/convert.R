@@ -17,7 +17,7 @@ to_python <- function(value) {
     return(object_to_python(value))
   }
   if (is.array(value)) {
-    return(reticulate::r_to_py(value))
+    return(array_to_python(value))
   }
   if (is.list(value)) {
     return(list_to_python(value))
@@ -25,7 +25,15 @@ to_python <- function(value) {
   if (is.atomic(value)) {
     return(vector_to_python(value))
   }
-  core()$arguments$Foreign(paste("an R", typeof(value)))
+  core()$messages$Foreign(paste("an R", typeof(value)))
+}
+
+# Python's whole numbers and bools have no NA: they would be -2147483648 and True.
+array_to_python <- function(value) {
+  if ((is.numeric(value) || is.logical(value)) && anyNA(value)) {
+    value[is.na(value)] <- NaN
+  }
+  reticulate::r_to_py(value)
 }
 
 list_to_python <- function(value) {
@@ -54,17 +62,17 @@ scalar_to_python <- function(value) {
 # Objects of other packages say themselves what they are in Python, or are of no use there.
 object_to_python <- function(value) {
   if (is.data.frame(value)) {
-    return(core()$arguments$Foreign("a data frame"))
+    return(core()$messages$Foreign("a data frame"))
   }
   if (is.factor(value)) {
-    return(core()$arguments$Foreign("a factor"))
+    return(core()$messages$Foreign("a factor"))
   }
   for (class in class(value)) {
     if (!is.null(utils::getS3method("r_to_py", class, TRUE, asNamespace("reticulate")))) {
       return(reticulate::r_to_py(value))
     }
   }
-  core()$arguments$Foreign(paste0("an R object of class '", class(value)[1], "'"))
+  core()$messages$Foreign(paste0("an R object of class '", class(value)[1], "'"))
 }
 
 # Whether a formal argument has no default.
@@ -77,22 +85,48 @@ function_to_python <- function(fun) {
   if (!is.null(name) && reticulate::py_has_attr(core(), name)) {
     return(core()[[name]])
   }
+  of_keras <- keras_function(fun)
+  if (!is.null(of_keras)) {
+    return(of_keras)
+  }
   formals <- formals(args(fun))
   names <- setdiff(names(formals), "...")
   optional <- !vapply(formals[names], is_empty, logical(1))
-  call <- function(...) to_python(do.call(fun, lapply(list(...), from_python), quote = TRUE))
-  core()$r$with_signature(
-    reticulate::r_to_py(call),
+  call <- function(...) to_python(do.call(fun, lapply(list(...), callable), quote = TRUE))
+  # With `convert`, R gets what reticulate's users know: numbers, text and lists are R's own, and so
+  # is what they take out of a tensor, as in `x$shape$as_list()`.
+  core()$r_bridge$with_signature(
+    reticulate::r_to_py(call, convert = TRUE),
     as.list(names), as.list(unname(optional)), "..." %in% names(formals)
   )
 }
 
-# What an R function gets: numbers, text and bools as R's own, to compute with.
-from_python <- function(value) {
-  if (inherits(value, paste0("python.builtin.", c("int", "float", "bool", "str")))) {
-    return(reticulate::py_to_r(value))
+# What the functions of R's keras3 and keras are in Python, by the first word of their names.
+keras_modules <- c(
+  activation = "activations", op = "ops", initializer = "initializers",
+  regularizer = "regularizers", constraint = "constraints"
+)
+
+# Keras's own function or class, which can be saved, for a function such as keras3's
+# `activation_relu`; NULL for any other. keras3 marks them by nothing but their names.
+keras_function <- function(fun) {
+  namespace <- environment(fun)
+  if (is.null(namespace) || !environmentName(namespace) %in% c("keras3", "keras")) {
+    return(NULL)
   }
-  callable(value)
+  pattern <- paste0("^(", paste(names(keras_modules), collapse = "|"), ")_(.*)$")
+  name <- Find(
+    function(name) identical(get0(name, namespace), fun),
+    grep(pattern, getNamespaceExports(namespace), value = TRUE)
+  )
+  if (is.null(name)) {
+    return(NULL)
+  }
+  module <- reticulate::import("keras")[[keras_modules[[sub(pattern, "\\1", name)]]]]
+  # `constraint_nonneg` is NonNeg in Python.
+  plain <- function(name) tolower(gsub("_", "", name, fixed = TRUE))
+  found <- match(plain(sub(pattern, "\\2", name)), plain(names(module)))
+  if (!is.na(found)) module[[names(module)[found]]]
 }
 
 # reticulate before 1.29 hands Python's functions over to R's as objects that cannot be called.

@@ -101,7 +101,7 @@ tfd_stddev <- function(distribution) {
 
 call_method <- function(distribution, method, arguments) {
   call <- sys.call(-1)
-  attempt(core()$r$method, list(distribution, method), call) |>
+  attempt(core()$r_bridge$method, list(distribution, method), call) |>
     attempt(arguments, call)
 }
 

@@ -20,7 +20,7 @@
 #' predict_array(model, matrix(1, 3, 4), verbose = 0)
 #' @export
 predict_array <- function(model, x, ...) {
-  copy_once(attempt(core()$r$predicted, list(model, x, ...)))
+  copy_once(attempt(core()$r_bridge$predicted, list(model, x, ...)))
 }
 
 # What `predicted()` of r.py returns, as arrays of R.

@@ -2,7 +2,8 @@
 
 #' Print and summarize a layer
 #'
-#' `print()` shows the arguments that differ from the defaults; `summary()` the weights of the
+#' `print()` shows the arguments that differ from the defaults, those of a block as R's code writes
+#' them; `summary()` the weights of the
 #' layer, as posterior mean and standard deviation or as single values, and its losses.
 #'
 #' @param x,object Layer, or what `summary()` returned.
@@ -19,23 +20,65 @@
 NULL
 
 #' @rdname print.layer_api
-#' @exportS3Method print layer_api.layer.Layer
-print.layer_api.layer.Layer <- function(x, ...) {
+#' @exportS3Method print layer_api.layers.base.Layer
+print.layer_api.layers.base.Layer <- function(x, ...) {
   cat(reticulate::py_repr(x), "\n", sep = "")
   invisible(x)
 }
 
 #' @rdname print.layer_api
-#' @exportS3Method print layer_api.identifiers.Block
-print.layer_api.identifiers.Block <- print.layer_api.layer.Layer
+#' @exportS3Method print layer_api.weights.block.Block
+print.layer_api.weights.block.Block <- function(x, ...) {
+  cat(r_code(x), "\n", sep = "")
+  invisible(x)
+}
+
+# The call of R that makes a block, or an object of Keras that is one of its arguments.
+r_code <- function(value) {
+  if (!is_python(value)) {
+    return(deparse1(value))
+  }
+  if (!reticulate::py_has_attr(value, "get_config")) {
+    return(reticulate::py_repr(value))
+  }
+  given <- core()$serialization$given(value)
+  arguments <- sprintf("%s = %s", names(given), vapply(given, r_code, ""))
+  paste0(maker_of(value), "(", paste(arguments, collapse = ", "), ")")
+}
+
+# What makes such an object in R: a function of this package, or a class of Keras.
+maker_of <- function(value) {
+  class <- reticulate::py_get_attr(value, "__class__")
+  name <- class$`__name__`
+  module <- class$`__module__`
+  if (startsWith(module, "layer_api.")) {
+    functions <- mget(getNamespaceExports("layerapi"), asNamespace("layerapi"), inherits = TRUE)
+    is_it <- function(fun) identical(attr(fun, "py_function_name", exact = TRUE), name)
+    return(names(Filter(is_it, functions)))
+  }
+  pattern <- "^keras\\.src\\.(initializers|regularizers|constraints)\\..*$"
+  paste0(if (grepl(pattern, module)) sub(pattern, "keras$\\1$", module), name)
+}
 
 #' @rdname print.layer_api
-#' @exportS3Method summary layer_api.variational.VariationalLayer
-summary.layer_api.variational.VariationalLayer <- function(object, ...) {
-  posteriors <- if (object$built) {
-    list(kernel = object$kernel_posterior, bias = object$bias_posterior)
-  }
-  rows <- lapply(Filter(Negate(is.null), posteriors), function(posterior) {
+#' @exportS3Method print layer_api.keras_2.layers._Configured
+print.layer_api.keras_2.layers._Configured <- print.layer_api.layers.base.Layer
+
+#' @rdname print.layer_api
+#' @exportS3Method summary layer_api.layers.variational_layer.DrawingLayer
+summary.layer_api.layers.variational_layer.DrawingLayer <- function(object, ...) {
+  summary_of(object, object$losses)
+}
+
+#' @rdname print.layer_api
+#' @exportS3Method summary layer_api.keras_2.layers._Variational
+summary.layer_api.keras_2.layers._Variational <- function(object, ...) {
+  summary_of(object, if (object$built) object$`_losses_now`())
+}
+
+summary_of <- function(object, losses) {
+  posteriors <- if (object$built) object$`_posteriors`()
+  rows <- lapply(posteriors, function(posterior) {
     mean <- as.array(to_array(tfd_mean(posterior)))
     sd <- as.array(to_array(tfd_stddev(posterior)))
     data.frame(
@@ -43,7 +86,7 @@ summary.layer_api.variational.VariationalLayer <- function(object, ...) {
       lowest_mean = min(mean), highest_mean = max(mean), lowest_sd = min(sd), highest_sd = max(sd)
     )
   })
-  losses <- vapply(object$losses, function(loss) as.numeric(to_array(loss)), numeric(1))
+  losses <- vapply(losses, function(loss) as.numeric(to_array(loss)), numeric(1))
   structure(
     list(layer = reticulate::py_repr(object), weights = do.call(rbind, rows), loss = sum(losses)),
     class = "summary.layer_api"

@@ -15,7 +15,7 @@ import textwrap
 _OF_A_WEIGHT = {
     "posterior_fn": "Distribution of the {weight} that training fits: a name, a config object such "
     "as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable, add_variable_fn)` that "
-    "returns a distribution of the backend's library{limits}. Default `\"mean_field_normal\"`.",
+    'returns a distribution of the backend\'s library{limits}. Default `"mean_field_normal"`.',
     "posterior_tensor_fn": "Value that stands for the distribution of the {weight} in one call: "
     '`"sample"`, `"mean"`, or a function of a distribution. It gets {gets}. Default `"sample"`.',
     "prior_fn": "Distribution of the {weight} before the data: a name, a config object, a function "

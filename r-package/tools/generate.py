@@ -1,4 +1,4 @@
-"""Write R/layers.R, R/blocks.R and R/requirements.R of the R package from the Python core.
+"""Write the generated files of the R package, such as R/layers.R, from the Python core.
 
 Names, order and defaults of arguments, the documentation and the version exist once, in Python.
 What Python cannot give is an example in R: that is in `examples/`, one file for each function.
@@ -11,9 +11,9 @@ import re
 import sys
 import textwrap
 
+import docstrings
 import tomllib
 
-import docstrings
 import layer_api
 from layer_api.messages import REQUIRED
 
@@ -35,7 +35,9 @@ BLOCKS = {
     "default_mean_field_normal_fn": layer_api.default_mean_field_normal_fn,
     "default_multivariate_normal_fn": layer_api.default_multivariate_normal_fn,
 }
-R_NAMES = {function.__name__: name for name, function in (LAYERS | BLOCKS).items()}
+# What concerns a model as a whole.
+TRAINING = {"set_kl_weight": layer_api.set_kl_weight}
+R_NAMES = {function.__name__: name for name, function in (LAYERS | BLOCKS | TRAINING).items()}
 R_NAMES |= {"None": "NULL", "True": "TRUE", "False": "FALSE"}
 
 HEADER = (
@@ -146,10 +148,11 @@ def _vector(names):
 
 
 def files():
-    """Return the three files of the folder R, as {name: text}."""
+    """Return the generated files of the folder R, as {name: text}."""
     parts = {
         "layers.R": [wrapper(*item, "variational layers") for item in LAYERS.items()],
         "blocks.R": [wrapper(*item, "distributions of weights") for item in BLOCKS.items()],
+        "training.R": [wrapper(*item, "training") for item in TRAINING.items()],
         "requirements.R": [requirements()],
     }
     return {name: HEADER + "\n" + "\n".join(texts) for name, texts in parts.items()}

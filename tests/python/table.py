@@ -14,6 +14,8 @@ import numpy as np
 import layer_api
 from layer_api import backend
 
+POINT_MASS = backend.distributions.deterministic_distribution
+
 _FOLDER = pathlib.Path(__file__).parents[1] / "cases"
 
 
@@ -109,5 +111,7 @@ _SPECIAL = {
     "layer": lambda _: layer_api.layer_dense_flipout(units=2, name="alone"),
     "matrix": lambda _: np.zeros((2, 2), "float32"),
     "text_matrix": lambda _: np.array([["a", "b"]]),
-    "deterministic": lambda _: backend.distributions.deterministic_distribution(keras.ops.zeros((3, 2))),
+    "deterministic": lambda _: backend.distributions.deterministic_distribution(
+        keras.ops.zeros((3, 2))
+    ),
 }

@@ -136,7 +136,7 @@ def test_attributes_of_one_call_name_what_to_use():
     layer = layer_api.DenseFlipout(2)
     layer(X)
     for name in ("kernel_posterior_tensor", "bias_posterior_tensor", "kernel_posterior_affine"):
-        with pytest.raises(AttributeError, match="kernel_posterior|bias_posterior"):
+        with pytest.raises(AttributeError, match=r"kernel_posterior|bias_posterior"):
             getattr(layer, name)
         assert not hasattr(layer, name)
 

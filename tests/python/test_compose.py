@@ -24,6 +24,12 @@ def state_of(model):
 
 
 class TestLayerFunction:
+    @pytest.mark.parametrize("name", ["unit", "u", "unitss"])
+    def test_a_wrong_name_for_the_argument_that_must_be_given(self, name):
+        message = f"^`{name}` is not an argument of DenseFlipout. Did you mean 'units'\\?$"
+        with pytest.raises(TypeError, match=message):
+            layer_dense_flipout(**{name: 5})
+
     def test_nothing_gives_the_layer(self):
         for layer in (layer_dense_flipout(units=2), layer_dense_flipout(None, 2)):
             assert type(layer) is layer_api.DenseFlipout

@@ -132,13 +132,33 @@ class TestCompose:
         assert len(model.layers) == 2
 
     def test_pipe_refuses_what_is_of_the_other_keras(self):
-        with pytest.raises(TypeError, match=r"as in layer_dense_flipout\(model, \.\.\.\)"):
-            pipe(sequential(), layer_dense_flipout(units=2))
+        alone = layer_dense_flipout(units=2)
+        message = r"as in layer_dense_flipout\(model, \.\.\.\), or set .* before TensorFlow is"
+        with pytest.raises(TypeError, match=message):
+            pipe(sequential(), alone)
         with pytest.raises(TypeError, match=r"Use tf_keras\.layers\.ReLU"):
             pipe(tf_keras.Input((3,)), keras.layers.ReLU())
         for other in (keras.Sequential(), keras.Input((3,))):
             with pytest.raises(TypeError, match="must be layers of Keras 3 here"):
                 pipe(other, tf_keras.layers.ReLU())
+            with pytest.raises(TypeError, match=r"as in layer_dense_flipout\(model, \.\.\.\)\.$"):
+                pipe(other, layer_dense_flipout(sequential(), 2).layers[0])
+
+    @each_case
+    def test_layer_refuses_a_symbolic_tensor_of_keras_3(self, case):
+        (shape, _), *_ = case.shapes
+        layer = make(case, tf_keras.Sequential()).layers[0]
+        with pytest.raises(
+            TypeError, match="`inputs` must be of Keras 2, as the layer is"
+        ) as error:
+            layer(keras.Input(shape))
+        assert "TF_USE_LEGACY_KERAS" not in str(error.value)
+
+    @each_case
+    def test_layer_is_printed_as_that_of_keras_3_is(self, case):
+        layer = make(case, tf_keras.Sequential(), name="mine").layers[0]
+        expected = repr(case.layer(**case.required, seed=1, name="mine"))
+        assert repr(layer) == expected.replace("name=mine", "name=mine, of Keras 2")
 
 
 class TestArguments:
@@ -474,6 +494,57 @@ print(layer(np.ones((4, 3))).numpy().tolist())
 """
         one, other = (in_a_process(program, TF_USE_LEGACY_KERAS=value) for value in ("1", "true"))
         assert one == other
+
+    def test_a_layer_that_the_environment_made_says_so_where_it_does_not_fit(self):
+        in_a_process(
+            """
+import keras, layer_api, pytest
+layer = layer_api.layer_dense_flipout(units=2, name="mine")
+assert repr(layer) == (
+    "<DenseFlipout name=mine, of Keras 2 as TF_USE_LEGACY_KERAS asks, units=2, built=False>"
+)
+inputs = keras.Input((3,))
+for use in (
+    lambda: keras.Sequential([layer]),
+    lambda: layer(inputs),
+    lambda: layer_api.pipe(keras.Sequential(), layer),
+    lambda: layer_api.pipe(inputs, layer),
+):
+    with pytest.raises((TypeError, ValueError), match="TF_USE_LEGACY_KERAS"):
+        use()
+""",
+            TF_USE_LEGACY_KERAS="1",
+        )
+
+    @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+    def test_the_environment_is_of_no_account_where_keras_2_is_not_in_use(self, backend):
+        """As where R's tfprobability sets the variable, whatever the session does."""
+        if backend != "tensorflow":
+            pytest.importorskip(backend)
+        in_a_process(
+            """
+import keras, os
+if keras.backend.backend() == "tensorflow":
+    import tensorflow
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+import layer_api
+assert isinstance(layer_api.layer_dense_flipout(units=2), keras.layers.Layer)
+""",
+            KERAS_BACKEND=backend,
+            TF_USE_LEGACY_KERAS="0",
+        )
+
+    def test_keras_3_of_r_makes_layers_of_keras_3(self):
+        in_a_process(
+            """
+import keras, layer_api, tf_keras
+layer_api.legacy.r_has_keras3 = True
+assert isinstance(layer_api.layer_dense_flipout(units=2), keras.layers.Layer)
+layer = layer_api.layer_dense_flipout(tf_keras.Sequential(), units=2).layers[0]
+assert isinstance(layer, tf_keras.layers.Layer)
+""",
+            TF_USE_LEGACY_KERAS="1",
+        )
 
 
 def test_a_clone_is_an_equal_layer():

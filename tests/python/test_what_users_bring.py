@@ -298,7 +298,7 @@ class TestDtypes:
         layer = layer_api.DenseVariational(
             2, make_prior_fn=lambda *_: lambda inputs: NORMAL(loc, ops.ones_like(loc))
         )
-        with pytest.raises(TypeError, match="`make_prior_fn` must be .* float32.*bfloat16"):
+        with pytest.raises(TypeError, match=r"`make_prior_fn` must be .* float32.*bfloat16"):
             layer.build((None, 3))
 
 

@@ -69,7 +69,7 @@ fill_in <- function(case, facts) {
 cases_of <- function(layer, rows, tables) {
   own <- own_names_of(layer)
   known <- joined(layer, list(
-    first = own[1], all = toString(own), library = layerapi:::core()$backend$LIBRARY
+    first = own[1], all = toString(own), library = layerapi:::core()$backend$distributions$LIBRARY
   ))
   arguments <- arguments_of(layer, tables)
   found <- lapply(rows, function(row) {
@@ -140,7 +140,7 @@ special <- function(value) {
     matrix = matrix(0, 2, 2),
     text_matrix = matrix(c("a", "b"), 1),
     deterministic = {
-      layerapi:::core()$backend$deterministic_distribution(keras$ops$zeros(c(3L, 2L)))
+      layerapi:::core()$backend$distributions$deterministic_distribution(keras$ops$zeros(c(3L, 2L)))
     },
     stop("no such special value: ", value$special)
   )

@@ -50,6 +50,27 @@ test_that("an abbreviated argument is refused, however it is passed", {
   }
 })
 
+test_that("an abbreviation is refused also where the argument that it means must be given", {
+  options <- options(warnPartialMatchArgs = FALSE)
+  on.exit(options(options))
+  refused <- function(call, written, owner, meant) {
+    error <- expect_error(call, class = "layerapi_TypeError")
+    expect_identical(conditionMessage(error), sprintf(
+      "`%s` is not an argument of %s. Did you mean '%s'?", written, owner, meant
+    ))
+  }
+  refused(layer_dense_flipout(unit = 5), "unit", "DenseFlipout", "units")
+  refused(layer_dense_variational(un = 5), "un", "DenseVariational", "units")
+  refused(layer_conv_1d_flipout(f = 5), "f", "Conv1DFlipout", "filters")
+  refused(new_model() %>% layer_autoregressive(p = 2), "p", "AutoregressiveNetwork", "params")
+  refused(prior_normal(scal = 2), "scal", "NormalPrior", "scale")
+  refused(
+    default_mean_field_normal_fn(is_s = TRUE), "is_s", "default_mean_field_normal_fn",
+    "is_singular"
+  )
+  refused(tfd_sample(built()$kernel_posterior, see = 1), "see", "sample", "seed")
+})
+
 test_that("the error names the call that the user wrote", {
   error <- expect_error(layer_dense_flipout(units = 0))
   expect_identical(conditionCall(error), quote(layer_dense_flipout(units = 0)))

@@ -86,3 +86,45 @@ test_that("a function that cannot be saved is refused when saving", {
   model %>% layer_dense_flipout(units = 2, activation = function(x) x)
   expect_error(model$save(tempfile(fileext = ".keras")), "`activation` cannot be saved: it is")
 })
+
+test_that("a layer is printed and summarized as one of Keras 3", {
+  model <- legacy_model()
+  model %>%
+    layer_dense_flipout(units = 2, kl_weight = 0.5, seed = 1, name = "mine") %>%
+    layer_dense_variational(units = 1, name = "other")
+  layer <- model$layers[[1]]
+  ours <- layer_dense_flipout(units = 2, kl_weight = 0.5, seed = 1, name = "mine")
+  ours$build(list(NULL, 3L))
+  ours$set_weights(layer$get_weights())
+  line <- "<DenseFlipout name=mine, of Keras 2, units=2, seed=1, kl_weight=0.5, built=True>"
+  expect_identical(capture.output(print(layer)), line)
+  expect_identical(
+    capture.output(print(model$layers[[2]])),
+    "<DenseVariational name=other, of Keras 2, units=1, built=True>"
+  )
+  expect_identical(summary(layer)$layer, line)
+  expect_equal(summary(layer)[-1], summary(ours)[-1], tolerance = 1e-6)
+})
+
+test_that("the summary of a layer of Keras 2 is of the weights that it has now", {
+  posterior <- posterior_mean_field_normal(loc_regularizer = keras$regularizers$L2(0.5))
+  arguments <- list(units = 2, kernel_posterior_fn = posterior, bias_prior_fn = "standard_normal")
+  model <- do.call(layer_dense_flipout, c(legacy_model(), arguments))
+  layer <- model$layers[[1]]
+  model(matrix(1, 2, 3))
+  ours <- do.call(layer_dense_flipout, arguments)
+  ours$build(list(NULL, 3L))
+  weights <- list(matrix(1:6 / 10, 3), matrix(-3, 3, 2), array(c(0.5, 1)))
+  for (one in c(layer, ours)) {
+    one$set_weights(weights)
+  }
+  expect_equal(summary(layer)$loss, summary(ours)$loss, tolerance = 1e-6)
+  expect_gt(summary(ours)$loss, 0)
+  without <- do.call(layer_dense_flipout, c(legacy_model(), list(units = 2, kl_weight = 0)))
+  expect_identical(summary(without$layers[[1]])$loss, 0)
+  unbuilt <- reticulate::import("tf_keras")$Sequential() %>% layer_dense_flipout(units = 2)
+  expect_identical(
+    capture.output(print(summary(unbuilt$layers[[1]])))[2],
+    "No weights yet: call the layer, or add it to a model that knows its inputs."
+  )
+})

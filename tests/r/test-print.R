@@ -15,8 +15,57 @@ test_that("a layer prints the arguments that differ from the defaults", {
     "<DenseFlipout name=output, units=2, activation=relu, kernel_prior_fn=StandardNormal(), ",
     "bias_posterior_fn=None, seed=1, kl_weight=0.125, built=False>"
   ))
-  expect_identical(shown(divergence_kl_divergence(weight = 0.5)), "KLDivergence(weight=0.5)")
   expect_invisible(print(layer))
+})
+
+test_that("a block prints the code that makes it, with the arguments that differ", {
+  blocks <- c(
+    "posterior_mean_field_normal()",
+    'posterior_mean_field_normal(loc_initializer = keras$initializers$Zeros())',
+    paste0(
+      "posterior_mean_field_normal(loc_regularizer = keras$regularizers$L2(l2 = 0.5), ",
+      "loc_constraint = keras$constraints$NonNeg(), ",
+      "untransformed_scale_initializer = keras$initializers$Constant(value = 1))"
+    ),
+    "posterior_deterministic()",
+    "posterior_multivariate_normal_tril()",
+    "posterior_multivariate_normal_tril(off_diagonal_initializer = keras$initializers$Ones())",
+    "prior_standard_normal()",
+    "prior_normal()",
+    "prior_normal(loc = 1, scale = 0.25)",
+    "prior_laplace(scale = 2)",
+    "prior_scale_mixture(pi = 0.25)",
+    "prior_trainable_normal()",
+    "divergence_kl_divergence()",
+    "divergence_kl_divergence(weight = 0.5)",
+    "divergence_monte_carlo(n_samples = 5L)"
+  )
+  for (code in blocks) {
+    expect_identical(shown(eval(parse(text = code))), code)
+  }
+  expect_identical(
+    shown(posterior_mean_field_normal("zeros")),
+    "posterior_mean_field_normal(loc_initializer = keras$initializers$Zeros())"
+  )
+  expect_identical(shown(default_mean_field_normal_fn()), "posterior_mean_field_normal()")
+  expect_invisible(print(prior_normal()))
+  layer <- layer_dense_flipout(
+    units = 2, kernel_posterior_fn = posterior_mean_field_normal("zeros"), name = "mine"
+  )
+  expect_identical(shown(layer), paste0(
+    "<DenseFlipout name=mine, units=2, ",
+    "kernel_posterior_fn=MeanFieldNormal(loc_initializer=Zeros()), built=False>"
+  ))
+})
+
+test_that("a block of the user prints its class", {
+  python <- reticulate::py_run_string("
+import layer_api
+
+class Mine(layer_api.NormalPrior):
+    pass
+", local = TRUE)
+  expect_identical(shown(python$Mine(scale = 2)), "Mine(scale = 2)")
 })
 
 test_that("a summary shows the posterior", {
