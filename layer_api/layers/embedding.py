@@ -104,6 +104,7 @@ class EmbeddingReparameterization(VariationalLayer):
         kl_weight=1.0,
         **kwargs,
     ):
+        validation.check_known(type(self), kwargs)
         input_dim = validation.check_whole_number(
             "input_dim", input_dim, 1, "Pass, for example, input_dim = 1000."
         )

@@ -6,6 +6,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 from framework import (
     BACKEND,
     compile_arguments,
@@ -299,3 +300,13 @@ def test_full_covariance_of_a_kernel():
     np.testing.assert_allclose(losses_of(layer), losses_of(mean_field), rtol=1e-5)
     with pytest.raises(TypeError, match="must be a posterior of independent normals"):
         layer_api.DenseFlipout(2, kernel_posterior_fn="multivariate_normal_tril")(X)
+
+
+def test_the_estimate_is_taken_at_the_weights_of_the_last_call():
+    layer = layer_api.DenseVariational(2, use_bias=False, seed=1)
+    for _ in range(2):
+        weights = numpy(layer(np.eye(3, dtype="float32"))).ravel().astype("float64")
+        loc, untransformed = (each.astype("float64") for each in layer.get_weights())
+        scale = np.finfo("float32").eps + np.logaddexp(0.0, untransformed)
+        log_ratio = scipy.stats.norm.logpdf(weights, loc, scale) - scipy.stats.norm.logpdf(weights)
+        np.testing.assert_allclose(losses_of(layer), [log_ratio.sum()], rtol=1e-4)

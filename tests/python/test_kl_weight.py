@@ -218,3 +218,16 @@ def test_keras_2_dense_variational():
         model.layers[0].kl_weight = weight
         found.append(model.train_on_batch(X, Y))
     np.testing.assert_allclose(found[1], found[0] / 2, rtol=1e-5)
+
+
+def test_it_weighs_the_divergence_of_every_weight():
+    arguments = {"bias_posterior_fn": "mean_field_normal", "bias_prior_fn": "standard_normal"}
+    layer = layer_api.DenseFlipout(4, seed=1, kl_weight=0.5, **arguments)
+    layer.build((None, 3))
+    kernel, bias = (float(numpy(loss)) for loss in layer.losses)
+    for found, (loc, untransformed) in zip(
+        (kernel, bias), (layer.get_weights()[:2], layer.get_weights()[2:]), strict=True
+    ):
+        s = np.finfo("float32").eps + np.log1p(np.exp(untransformed))
+        expected = 0.5 * np.sum((s**2 + loc**2 - 1) / 2 - np.log(s))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
