@@ -219,8 +219,8 @@ def is_default(argument, value, default):
 
 
 def is_block(value):
-    """Tell whether `value` is one of the package's own posteriors, priors and divergences."""
-    return not isinstance(value, type) and type(value).__module__.startswith("layer_api.weights.")
+    """Tell whether `value` is a posterior, prior or divergence of the package, or made from one."""
+    return getattr(type(value), "is_block", False)
 
 
 # Where Keras has the classes that an argument may be of, by the last word of the argument.

@@ -229,16 +229,15 @@ def check_keras_arguments(given):
             messages.describe(given["dtype"]),
             "Pass, for example, dtype = 'float32' or dtype = 'mixed_bfloat16'.",
         )
-    if given.get("dtype") is not None:
-        policy = keras.dtype_policies.get(given["dtype"])
-        if not backend.arrays.supports_dtype(policy.variable_dtype):
-            raise messages.invalid(
-                "dtype",
-                "a dtype in which the backend computes",
-                f"'{policy.variable_dtype}', of which JAX makes 32 bits",
-                "Set the environment variable JAX_ENABLE_X64=1 before JAX is imported, or use "
-                "'float32'.",
-            )
+    policy = keras.dtype_policies.get(given.get("dtype"))
+    if not backend.arrays.supports_dtype(policy.variable_dtype):
+        raise messages.invalid(
+            "dtype",
+            "a dtype in which the backend computes",
+            f"'{policy.variable_dtype}', of which JAX makes 32 bits",
+            "Set the environment variable JAX_ENABLE_X64=1 before JAX is imported, or use "
+            "'float32'.",
+        )
     for name in ("autocast", "trainable"):
         if name in given:
             check_flag(name, given[name])

@@ -73,7 +73,7 @@ class Layer(keras.layers.Layer):
             for key, value in values.items()
             if key != "kwargs" and not serialization.is_default(key, value, defaults[key].default)
         ]
-        state = [f"name = {name}", *shown, f"built={built}"]
+        state = [f"name={name}", *shown, f"built={built}"]
         return f"<{type(self).__name__} {', '.join(state)}>"
 
     def _argument(self, name):

@@ -13,6 +13,8 @@ class Block:
     is as good.
     """
 
+    is_block = True  # for `serialization`, which is below
+
     def get_config(self):
         """Return the arguments that make an equal block."""
         raise NotImplementedError

@@ -1,11 +1,12 @@
 """The same functions, arguments, order and defaults in R as in Python; every argument arrives."""
 
-import importlib.util
+import importlib
 import inspect
 import json
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import pytest
 from layers import CASES
@@ -15,11 +16,10 @@ import layer_api
 from layer_api.messages import REQUIRED
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "r-package"
-_spec = importlib.util.spec_from_file_location("generate", PACKAGE / "tools" / "generate.py")
-generate = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(generate)
+sys.path.insert(0, str(PACKAGE / "tools"))
+generate = importlib.import_module("generate")
 
-FUNCTIONS = {**generate.LAYERS, **generate.BLOCKS}
+FUNCTIONS = {**generate.LAYERS, **generate.BLOCKS, **generate.TRAINING}
 
 
 def python_arguments(function):
@@ -114,6 +114,11 @@ def test_a_value_given_in_r_arrives(r, case, argument):
     assert config == expected
     assert config != default
     assert json.dumps(config)
+
+
+def test_docstrings_are_up_to_date():
+    for path, text in generate.sources().items():
+        assert path.read_text(encoding="utf-8") == text, "run `make r-package`"
 
 
 def test_generated_r_code_is_up_to_date():

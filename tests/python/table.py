@@ -58,7 +58,7 @@ def argument(layer, name):
         if name == entry.get("argument") or (ending and f"_{name}".endswith(f"_{ending}")):
             found |= entry
     found |= layer.get("arguments", {}).get(name, {})
-    return {**found, "required": name in layer["required"]}
+    return {"required": name in layer["required"], **found}
 
 
 MISSING = object()

@@ -174,8 +174,8 @@ def test_a_variable_before_another_layer():
     losses = model.fit(x, y, epochs=20, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     assert (model.layers[0].get_weights()[0] != 1).any()
-    given = layer_api.VariableLayer(3, "float64", initializer="ones", name="v")
-    shown = "name=v, shape=(3,), dtype=float64, initializer=Ones(), built=False"
+    given = layer_api.VariableLayer(3, "float16", initializer="ones", name="v")
+    shown = "name=v, shape=(3,), dtype=float16, initializer=Ones(), built=False"
     assert repr(given) == f"<VariableLayer {shown}>"
 
 

@@ -38,8 +38,8 @@ argument <- function(name, layer, kinds) {
       found <- joined(found, entry)
     }
   }
-  found <- joined(found, layer[["arguments"]][[name]])
-  joined(found, list(required = name %in% names(layer$required)))
+  required <- list(required = name %in% names(layer$required))
+  joined(required, joined(found, layer[["arguments"]][[name]]))
 }
 
 # What is known of every argument of a layer, those that go on to Keras last.

@@ -65,7 +65,7 @@ test_that("a linear regression with known noise ends in its exact posterior", {
   # In standard deviations of the posterior; the divergence from it is 0 at the optimum.
   factor <- t(chol(covariance))
   expect_lt(max(abs(solve(factor, numbers(tfd_mean(q)) - mean))), 0.1)
-  exact <- layerapi:::core()$backend$multivariate_normal_distribution(
+  exact <- layerapi:::core()$backend$distributions$multivariate_normal_distribution(
     as_tensor(as.vector(mean)), as_tensor(factor)
   )
   expect_lt(numbers(tfd_kl_divergence(q, exact)), 0.01)

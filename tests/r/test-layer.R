@@ -18,8 +18,8 @@ test_that("%>% and |> add layers from the left to the right, and return the same
 })
 
 test_that("without an object, or with NULL, the layer itself is the result", {
-  expect_s3_class(layer_dense_flipout(units = 2), "layer_api.dense.DenseFlipout")
-  expect_s3_class(layer_dense_flipout(NULL, 2), "layer_api.dense.DenseFlipout")
+  expect_s3_class(layer_dense_flipout(units = 2), "layer_api.layers.dense.DenseFlipout")
+  expect_s3_class(layer_dense_flipout(NULL, 2), "layer_api.layers.dense.DenseFlipout")
   expect_s3_class(layer_dense_flipout(units = 2), "keras.src.layers.layer.Layer")
 })
 
