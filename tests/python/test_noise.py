@@ -7,6 +7,7 @@ import zlib
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 from framework import BACKEND, gradients, laplace, many, numpy
 
 import layer_api
@@ -319,3 +320,17 @@ torch.distributed.destroy_process_group()
     assert not np.isclose(one["outputs"], other["outputs"]).any()
     alone = keras.Sequential([keras.Input((3,)), layer_api.DenseFlipout(2, seed=1)])
     np.testing.assert_array_equal(one["outputs"], numpy(alone(np.ones((4, 3), "float32"))))
+
+
+def test_an_estimated_divergence_does_not_draw_what_a_call_draws():
+    layer = layer_api.DenseReparameterization(
+        2, seed=1, kernel_divergence_fn="monte_carlo", bias_posterior_fn=None
+    )
+    layer.build((None, 3))
+    (estimate,) = (float(numpy(loss)) for loss in layer.losses)  # in the state of the next call
+    weights = numpy(layer(np.eye(3, dtype="float32"))).ravel()
+    loc, untransformed = (each.ravel() for each in layer.get_weights())
+    scale = np.finfo("float32").eps + np.logaddexp(0.0, untransformed)
+    normal = scipy.stats.norm
+    at_the_call = np.sum(normal.logpdf(weights, loc, scale) - normal.logpdf(weights))
+    assert abs(estimate - at_the_call) > 1e-3
