@@ -50,12 +50,10 @@ class _Divergence(torch.autograd.Function):
     def forward(ctx, loc, untransformed_scale, eps, p_loc, p_scale):
         scale = softplus(untransformed_scale).add_(eps)
         d = loc - p_loc if p_loc else loc
-        # Sums in 64 bits: in 32, those over a large weight would lose their last digits.
         room = scale.square()
-        squares = room.sum(dtype=torch.float64)
-        squares += torch.mul(d, d, out=room).sum(dtype=torch.float64)
-        torch.log(scale, out=room)
-        logarithms = room.sum(dtype=torch.float64) - loc.numel() * math.log(p_scale)
+        squares = _sum(room)
+        squares += _sum(torch.mul(d, d, out=room))
+        logarithms = _sum(torch.log(scale, out=room)) - loc.numel() * math.log(p_scale)
         # The derivative by untransformed_scale, (scale / p_scale^2 - 1 / scale) * sigmoid.
         slope = torch.reciprocal(scale, out=room).neg_().add_(scale, alpha=1 / p_scale**2)
         slope.mul_(torch.sigmoid(untransformed_scale, out=scale))
@@ -73,3 +71,11 @@ class _Divergence(torch.autograd.Function):
             slope = (scale / p_scale**2 - 1 / scale) * torch.sigmoid(untransformed_scale)
         d = loc - p_loc if p_loc else loc
         return d * (upstream / p_scale**2), slope * upstream, *3 * [None]
+
+
+def _sum(x):
+    """Return the sum in 64 bits: in 32, that over a large weight would lose its last digits.
+
+    Rows are short enough for 32 bits, in which torch adds three times as fast.
+    """
+    return x.sum(-1).sum(dtype=torch.float64)
