@@ -1,10 +1,10 @@
 """Arithmetic that XLA compiles into few loops, under TensorFlow and under JAX.
 
 XLA puts into memory, in a loop of its own, what several loops use and what is expensive: quotients,
-exponentials, logarithms and roots. Everything else it computes anew in each of these loops. So what
-several loops shall share ends here with a quotient: by `unknown`, a tensor that is 1.0 but whose
-value XLA does not know, where it would not end with one by itself. What they shall not share, since
-to keep an exponential takes longer than to compute it once more, is written in two ways.
+exponentials, logarithms and roots. It computes everything else again in each of these loops. So what
+several loops are to share ends here with a quotient: by `opaque_one`, a tensor that is 1.0 but whose
+value XLA does not know, where it would not end with one by itself. What they are not to share, since
+keeping an exponential takes longer than computing it again, is written in two ways.
 
 Functions by series, exact to float32's precision, stand for those that XLA calls a library for.
 """
@@ -53,7 +53,7 @@ def threefry(key, counts, rotate_left):
     return one, other
 
 
-def pairs_of_normals(one, other, unknown):
+def pairs_of_normals(one, other, opaque_one):
     """Return normals by the method of Box and Muller (1958), in two rows.
 
         sqrt(-2 log u) cos a,    -sqrt(-2 log u) sin a,    a = w pi / 2,    0 <= w < 4
@@ -65,19 +65,19 @@ def pairs_of_normals(one, other, unknown):
         one: tensor of float32, random whole numbers of 32 bits. All of them go into u, so that the
             tail ends at 6.7.
         other: tensor of float32, random whole numbers of `ANGLE_BITS` bits.
-        unknown: 1.0, see above.
+        opaque_one: 1.0, see above.
     """
     r = ops.sqrt(-2.0 * ops.log((one + 0.5) * 2.0**-32))
-    w = other / (_QUARTER_TURN * unknown) + np.array([[0.0], [1.0]], "float32")
+    w = other / (_QUARTER_TURN * opaque_one) + np.array([[0.0], [1.0]], "float32")
     w = ops.where(w >= 4.0, w - 4.0, w)
     t = (ops.abs(w - 2.0) - (1.0 - 0.5 / _QUARTER_TURN)) * (math.pi / 2)
     return r * (t * _polynomial(t * t, _SIN))
 
 
-def scale(x, eps, unknown):
+def scale(x, eps, opaque_one):
     """Return eps + softplus(x) = eps + max(x, 0) + log(1 + exp(-|x|))."""
     t = ops.exp(-ops.abs(x))
-    return (eps + ops.where(x >= 0.0, x, 0.0) + _log1p(t)) / unknown
+    return (eps + ops.where(x >= 0.0, x, 0.0) + _log1p(t)) / opaque_one
 
 
 def _slope_of_scale(x):
@@ -86,9 +86,9 @@ def _slope_of_scale(x):
     return ops.where(x >= 0.0, 1.0, t) / (1.0 + t)
 
 
-def slope_of_deviation(x, e, unknown):
+def slope_of_deviation(x, e, opaque_one):
     """Return the derivative of scale * e by x."""
-    return _slope_of_scale(x) * e / unknown
+    return _slope_of_scale(x) * e / opaque_one
 
 
 def group(n):
@@ -123,11 +123,11 @@ def divergence(loc, scale, p_loc, p_scale, group, bitcast):
     return 0.5 * squares - n * math.log(2.0) - ops.log(mantissas)
 
 
-def slope_of_divergence(x, scale, p_scale, unknown):
+def slope_of_divergence(x, scale, p_scale, opaque_one):
     """Return the derivative of `divergence` by x: that by scale, times that of scale."""
     # Of a quotient by a quotient, which scale is, XLA would make one, and so compute scale anew.
     by_scale = scale * p_scale**-2.0 - 1.0 / ops.abs(scale)
-    return by_scale * _slope_of_scale(x) / unknown
+    return by_scale * _slope_of_scale(x) / opaque_one
 
 
 def _log1p(t):

@@ -97,7 +97,7 @@ def _layer_of(ours, **own):
             TypeError,
         )
     layer = _OTHERS[name](ours, dtype=ours.dtype_policy.name, **own)
-    vars(layer)["_ours"] = ours
+    keras_private.untracked(layer, _ours=ours)
     return layer
 
 

@@ -22,19 +22,19 @@ def draw_noise(untransformed_scale, eps, key):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _noise(x, e, eps):
-    return xla.scale(x, eps, random.unknown()) * e
+    return xla.scale(x, eps, random.opaque_one()) * e
 
 
 @_noise.defjvp
 def _(eps, primals, tangents):
     x, e = primals
-    return _noise(x, e, eps), tangents[0] * xla.slope_of_deviation(x, e, random.unknown())
+    return _noise(x, e, eps), tangents[0] * xla.slope_of_deviation(x, e, random.opaque_one())
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
     """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""
-    scale = xla.scale(untransformed_scale, eps, random.unknown())
+    scale = xla.scale(untransformed_scale, eps, random.opaque_one())
     group, bitcast = xla.group(loc.size), jax.lax.bitcast_convert_type
     return jnp.sum(xla.divergence(loc, scale, p_loc, p_scale, group, bitcast))
 
@@ -42,8 +42,8 @@ def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
 @kl_divergence.defjvp
 def _(eps, p_loc, p_scale, primals, tangents):
     loc, x = primals
-    scale = xla.scale(x, eps, random.unknown())
+    scale = xla.scale(x, eps, random.opaque_one())
     by_loc = (loc - p_loc) / p_scale**2
-    by_x = xla.slope_of_divergence(x, scale, p_scale, random.unknown())
+    by_x = xla.slope_of_divergence(x, scale, p_scale, random.opaque_one())
     slope = jnp.sum(tangents[0] * by_loc) + jnp.sum(tangents[1] * by_x)
     return kl_divergence(loc, x, eps, p_loc, p_scale), slope

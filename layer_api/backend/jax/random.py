@@ -86,7 +86,7 @@ def _rotate_left(x, places):
     return (x << places) | (x >> (32 - places))
 
 
-def unknown():
+def opaque_one():
     """Return 1.0 as a tensor whose value XLA does not know."""
     return jax.lax.optimization_barrier(jnp.float32(1.0))
 
@@ -98,7 +98,7 @@ def _normal(shape, key, dtype):
     n = math.prod(shape)
     one, other = _words(-(-n // 2), key)
     angle = (other >> (32 - xla.ANGLE_BITS)).astype("float32")
-    pairs = xla.pairs_of_normals(one.astype("float32"), angle, unknown())
+    pairs = xla.pairs_of_normals(one.astype("float32"), angle, opaque_one())
     return pairs.reshape(-1)[:n].reshape(shape)
 
 

@@ -55,14 +55,14 @@ def draw_noise(untransformed_scale, eps, key):
 
 @_compiled(_VECTOR, _NUMBER, _KEY)
 def _noise(x, eps, key):
-    unknown = _unknown(x)
-    e = _normals(tf.size(x), key, unknown)
-    return xla.scale(x, eps, unknown) * e, e
+    opaque_one = _opaque_one(x)
+    e = _normals(tf.size(x), key, opaque_one)
+    return xla.scale(x, eps, opaque_one) * e, e
 
 
 @_compiled(_VECTOR, _VECTOR, _VECTOR)
 def _pull_noise(x, e, upstream):
-    return upstream * xla.slope_of_deviation(x, e, _unknown(x))
+    return upstream * xla.slope_of_deviation(x, e, _opaque_one(x))
 
 
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
@@ -86,7 +86,7 @@ def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
 def _divergence(group):
     @_compiled(_VECTOR, _VECTOR, _NUMBER, _NUMBER, _NUMBER)
     def divergence(loc, x, eps, p_loc, p_scale):
-        scale = xla.scale(x, eps, _unknown(x))
+        scale = xla.scale(x, eps, _opaque_one(x))
         sums = xla.divergence(loc, scale, p_loc, p_scale, group, tf.bitcast)
         return tf.cast(tf.reduce_sum(tf.cast(sums, "float64")), "float32")
 
@@ -96,24 +96,24 @@ def _divergence(group):
 @_compiled(_VECTOR, _VECTOR, _NUMBER, _NUMBER, _NUMBER, _NUMBER)
 def _pull_divergence(loc, x, eps, p_loc, p_scale, upstream):
     by_loc = (loc - p_loc) * (upstream / p_scale**2)
-    unknown = _unknown(x)
-    slope = xla.slope_of_divergence(x, xla.scale(x, eps, unknown), p_scale, unknown)
+    opaque_one = _opaque_one(x)
+    slope = xla.slope_of_divergence(x, xla.scale(x, eps, opaque_one), p_scale, opaque_one)
     return by_loc, upstream * slope
 
 
-def _unknown(x):
+def _opaque_one(x):
     """Return 1.0 such that XLA does not know it: as it does not see that shifts leave nothing."""
     word = tf.bitcast(x[0], "uint32")
     return 1.0 + _floats(_shifted_right(_shifted_right(word, 31), 1))
 
 
-def _normals(n, key, unknown):
+def _normals(n, key, opaque_one):
     """Draw `n` standard normals, two for two words."""
     key, counts = tf.bitcast(key, "uint32"), tf.range((n + 1) // 2)
     counts = [tf.bitcast(each, "uint32") for each in (counts, counts + (n + 1) // 2)]
     one, other = xla.threefry(tf.unstack(key), counts, _rotate_left)
     angle = _floats(_shifted_right(other, 32 - xla.ANGLE_BITS))
-    pairs = xla.pairs_of_normals(tf.cast(one, "float32"), angle, unknown)
+    pairs = xla.pairs_of_normals(tf.cast(one, "float32"), angle, opaque_one)
     return _flat(pairs)[:n]
 
 
