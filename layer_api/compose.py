@@ -177,7 +177,7 @@ def _refuse_other_keras(object, layer):
             remedy = remedy_for_keras_2(f"Pass the model, as in {_CALLS[name]}")
     else:
         is_other, belongs = is_of_keras_2(object), 2
-        remedy = f"Use the Keras 2 layer {name}, or begin with a model of Keras 3."
+        remedy = f"Use tf_keras.layers.{name}, or begin with a model of Keras 3."
         if name in _CALLS:
             remedy = (
                 f"Pass the model, as in {_CALLS[name]}, or set the environment variable "

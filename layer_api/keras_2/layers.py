@@ -62,6 +62,15 @@ def make(layer_class, args, kwargs):
             "Set the environment variable KERAS_BACKEND=tensorflow before Keras is imported.",
             TypeError,
         )
+    if layer_class.__name__ not in names():
+        raise messages.invalid(
+            "object",
+            f"of Keras 3, as there is no {layer_class.__name__} for Keras 2",
+            "an object of Keras 2, or none",
+            "Begin with a model of Keras 3. If you mean no Keras 2, unset the environment variable "
+            "TF_USE_LEGACY_KERAS.",
+            TypeError,
+        )
     import tf_keras
 
     # Keras 3 has a name for each layer and warns of `input_shape`; both are Keras 2's here.
@@ -87,15 +96,6 @@ def _layer_of(ours, **own):
     name = type(ours).__name__
     if name in _COMPUTED_BY:
         return class_for(type(ours))(ours, **own)
-    if name not in _OTHERS:
-        raise messages.invalid(
-            "object",
-            f"of Keras 3, as there is no {name} for Keras 2",
-            "an object of Keras 2",
-            "Use a model of Keras 3. If no Keras 2 is meant, the environment variable "
-            "TF_USE_LEGACY_KERAS must not be set.",
-            TypeError,
-        )
     layer = _OTHERS[name](ours, dtype=ours.dtype_policy.name, **own)
     keras_private.untracked(layer, _ours=ours)
     return layer

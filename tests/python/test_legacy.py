@@ -12,13 +12,16 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
-from layers import CASES
+from layers import CASES as ALL
 from test_contract import in_a_fresh_process
 
 import layer_api
-from layer_api import layer_dense_flipout, pipe
+from layer_api import keras_2, layer_dense_flipout, pipe
 
 tfd = tfp.distributions
+
+# The layers that there are for Keras 2, too.
+CASES = [case for case in ALL if case.layer.__name__ in keras_2.layers.names()]
 
 BOUND = 5.0  # standard errors
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]], "float32")
@@ -46,6 +49,11 @@ def make(case, model, **arguments):
 
 
 class TestCompose:
+    @pytest.mark.parametrize("case", [case for case in ALL if case not in CASES])
+    def test_a_layer_that_keras_2_has_not_is_refused(self, case):
+        with pytest.raises(TypeError, match=f"no {case.layer.__name__} for Keras 2"):
+            make(case, sequential(case.shapes[0][0]))
+
     @each_case
     def test_model_gets_the_layer_and_is_returned(self, case):
         (shape, output), *_ = case.shapes
@@ -538,7 +546,7 @@ assert isinstance(layer_api.layer_dense_flipout(units=2), keras.layers.Layer)
         in_a_process(
             """
 import keras, layer_api, tf_keras
-layer_api.legacy.r_has_keras3 = True
+layer_api.compose.r_has_keras3 = True
 assert isinstance(layer_api.layer_dense_flipout(units=2), keras.layers.Layer)
 layer = layer_api.layer_dense_flipout(tf_keras.Sequential(), units=2).layers[0]
 assert isinstance(layer, tf_keras.layers.Layer)
