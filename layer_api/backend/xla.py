@@ -1,10 +1,11 @@
 """Arithmetic that XLA compiles into few loops, under TensorFlow and under JAX.
 
-XLA puts into memory, in a loop of its own, what several loops use and what is expensive: quotients,
-exponentials, logarithms and roots. It computes everything else again in each of these loops. So what
-several loops are to share ends here with a quotient: by `opaque_one`, a tensor that is 1.0 but whose
-value XLA does not know, where it would not end with one by itself. What they are not to share, since
-keeping an exponential takes longer than computing it again, is written in two ways.
+XLA puts into memory, in a loop of its own, what several loops use and what is expensive:
+quotients, exponentials, logarithms and roots. It computes everything else again in each of these
+loops. So what several loops are to share ends here with a quotient: by `opaque_one`, a tensor that
+is 1.0 but whose value XLA does not know, where it would not end with one by itself. What they are
+not to share, since keeping an exponential takes longer than computing it again, is written in two
+ways.
 
 Functions by series, exact to float32's precision, stand for those that XLA calls a library for.
 """

@@ -208,7 +208,7 @@ else:
 
     def laplace(loc, scale):
         loc = torch.as_tensor(loc)
-        # torch knows the divergence of a normal from `Laplace` itself: this has to need an estimate.
+        # torch knows the divergence of a normal from `Laplace` itself: here it must not.
         laplace = dist.TransformedDistribution(dist.Laplace(loc, scale), [])
         return dist.Independent(laplace, loc.ndim)
 
