@@ -38,7 +38,8 @@ NULL
 
 #' @rdname assign.layer_api
 #' @exportS3Method "[[<-" layer_api.keras_2.layers._Configured
-`[[<-.layer_api.keras_2.layers._Configured` <- `$<-.layer_api.layers.base.Layer`
+`[[<-.layer_api.keras_2.layers._Configured` <- # nolint: object_length_linter.
+  `$<-.layer_api.layers.base.Layer`
 
 set_attribute <- function(layer, name, value) {
   call <- call("<-", call("$", quote(layer), as.name(name)), quote(value))

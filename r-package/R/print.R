@@ -66,9 +66,8 @@ print.layer_api.keras_2.layers._Configured <- print.layer_api.layers.base.Layer
 
 #' @rdname print.layer_api
 #' @exportS3Method summary layer_api.layers.variational_layer.DrawingLayer
-summary.layer_api.layers.variational_layer.DrawingLayer <- function(object, ...) {
-  summary_of(object, object$losses)
-}
+summary.layer_api.layers.variational_layer.DrawingLayer <- # nolint: object_length_linter.
+  function(object, ...) summary_of(object, object$losses)
 
 #' @rdname print.layer_api
 #' @exportS3Method summary layer_api.keras_2.layers._Variational
