@@ -13,7 +13,6 @@ Layers of one model that have the same `seed` must not draw the same numbers. Th
 the seed itself, the k-th after it one that is computed from the seed and k: see `number_of_twin`.
 """
 
-import functools
 import random
 import sys
 import types
@@ -99,9 +98,16 @@ def key(state, stream):
     return backend.random.make_key(state, _hash(stream))
 
 
-@functools.cache
+_hashes: dict[str, int] = {}
+
+
+def know(streams):
+    """Have the hashes of streams at hand, as a compiler that reads this cannot compute them."""
+    _hashes.update({stream: zlib.crc32(stream.encode()) for stream in streams})
+
+
 def _hash(stream):
-    return zlib.crc32(stream.encode())
+    return _hashes[stream] if stream in _hashes else zlib.crc32(stream.encode())
 
 
 def normal(shape, key, dtype):

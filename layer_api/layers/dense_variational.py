@@ -25,6 +25,7 @@ class JointWeight:
 
     def __init__(self, make_posterior_fn, make_prior_fn):
         self.size = None
+        noise.know(["kernel"])
         self._variables: Any = None
         self._given = {}
         self._meant = {}

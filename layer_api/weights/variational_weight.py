@@ -25,6 +25,8 @@ _IDENTIFIERS = {
     "divergence_fn": (divergences.NAMED, divergences.TAKES),
 }
 ROLES = tuple(_IDENTIFIERS)
+# What is drawn beside the weight itself.
+_STREAMS = ("divergence", "input_sign", "output_sign")
 
 
 class VariationalWeight:
@@ -45,6 +47,7 @@ class VariationalWeight:
         self.name = name
         self.shape = None
         self._is_optional = is_optional
+        noise.know([name, *(f"{name}/{what}" for what in _STREAMS)])
         self._variables: Any = None
         self._given = {}
         self._meant = {}
