@@ -138,6 +138,19 @@ def to_library(distribution, shape, dtype=None):
     return distribution
 
 
+def widened(distribution):
+    """Return one of ours with parameters of 32 bits at least, as a divergence takes them."""
+
+    def wide(x):
+        return ops.cast(x, _sum_dtype(x)) if hasattr(x, "dtype") else x
+
+    if isinstance(distribution, Normal):
+        return Normal(*map(wide, distribution))
+    if isinstance(distribution, (Deterministic, MultivariateNormal)):
+        return type(distribution)(*map(wide, distribution))
+    return distribution
+
+
 def has_closed_form(q, p):
     """Tell whether `kl_divergence` knows KL(q || p)."""
     return isinstance(q, (Normal, Deterministic, MultivariateNormal)) and isinstance(p, Normal)

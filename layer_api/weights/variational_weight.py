@@ -253,10 +253,15 @@ class VariationalWeight:
         if isinstance(divergence_fn, Divergence):
             return divergence_fn.divergence(q, p, self.shape, key)
         sample = self._drawn(q, self.shape, key)
-        seeded = backend.distributions.seeded(self.to_library(q), key)
+        dtype = self._variables.layer.variable_dtype
+        if is_one_of_ours(q) and is_one_of_ours(p):
+            dtype = keras.backend.result_type(dtype, "float32")
+            q, p = distributions.widened(q), distributions.widened(p)
+            sample = ops.cast(sample, dtype)
+        q, p = (distributions.to_library(each, self.shape, dtype) for each in (q, p))
         divergence = validation.check_returned(
             f"{self.name}_divergence_fn",
-            divergence_fn(seeded, self.to_library(p), sample),
+            divergence_fn(backend.distributions.seeded(q, key), p, sample),
             "Return the divergence, one number or one for every weight.",
         )
         dtype = keras.backend.result_type(divergence.dtype, "float32")
