@@ -106,7 +106,6 @@ class AutoregressiveNetwork(SeededLayer):
         seed=None,
         **kwargs,
     ):
-        validation.check_known(type(self), kwargs)
         params = validation.check_whole_number(
             "params", params, 1, "Pass, for example, params = 2."
         )
@@ -133,7 +132,6 @@ class AutoregressiveNetwork(SeededLayer):
             "use_bias": validation.check_flag("use_bias", use_bias),
             "validate_args": validation.check_flag("validate_args", validate_args),
         }
-        activation = serialization.check_activation(activation)
         of_keras = {
             "kernel_initializer": serialization.check_initializer(
                 "kernel_initializer", kernel_initializer
@@ -154,11 +152,10 @@ class AutoregressiveNetwork(SeededLayer):
         }
         seed = validation.check_seed(seed)
 
-        super().__init__(seed=seed, **kwargs)
+        super().__init__(activation=activation, seed=seed, **kwargs)
         self.supports_masking = True
         self.params = params
         self.conditional = conditional
-        self.activation = activation
         self._event_size = self._given_event_size = event_size
         self._conditional_size = conditional_size
         sizes = {"event_shape": event_size, "conditional_event_shape": conditional_size}
@@ -245,9 +242,6 @@ class AutoregressiveNetwork(SeededLayer):
             "hidden_units": self.hidden_units,
             "input_order": self.input_order,
             "hidden_degrees": self.hidden_degrees,
-            "activation": serialization.serialize(
-                "activation", serialization.name_of(self.activation)
-            ),
             "use_bias": self.use_bias,
             **{
                 name: serialization.serialize(name, value) for name, value in self._of_keras.items()

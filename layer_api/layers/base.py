@@ -31,15 +31,22 @@ class Layer(keras.layers.Layer):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        cls._fixed_arguments = set(validation.parameters_of(cls)) - _CHANGEABLE
+        if cls.__module__.startswith("layer_api."):  # what a user's class is made with is its own
+            cls._fixed_arguments = set(validation.parameters_of(cls)) - _CHANGEABLE
 
     def __init__(self, **kwargs):
+        own = self._fixed_arguments
+        validation.check_known(type(self), [name for name in kwargs if name not in own])
+        has_activation = "activation" in kwargs
+        activation = serialization.check_activation(kwargs.pop("activation", None))
         kwargs = validation.check_keras_arguments(kwargs)
         if "activity_regularizer" in kwargs:
             kwargs["activity_regularizer"] = serialization.check_regularizer(
                 "activity_regularizer", kwargs["activity_regularizer"]
             )
         super().__init__(**kwargs)
+        if has_activation:
+            self.activation = activation
         self._loss_functions = []
         # Untracked, as Keras accepts no new metric once the layer is built.
         keras_private.untracked(self, _added_metrics=[], _given={})
@@ -57,6 +64,14 @@ class Layer(keras.layers.Layer):
                 AttributeError,
             )
         super().__setattr__(name, value)
+
+    def get_config(self):
+        """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
+        config = super().get_config()
+        if hasattr(self, "activation"):
+            activation = serialization.name_of(self.activation)
+            config["activation"] = serialization.serialize("activation", activation)
+        return config
 
     def __repr__(self):
         """Return the arguments that differ from the defaults, as Keras prints a layer."""
@@ -86,7 +101,7 @@ class Layer(keras.layers.Layer):
         found = getattr(type(self), name, None)
         if isinstance(found, property):
             return found.__get__(self)
-        if name in _OF_ONE_CALL:
+        if name in _OF_ONE_CALL and hasattr(type(self), _OF_ONE_CALL[name]):
             raise AttributeError(
                 f"'{type(self).__name__}' object has no attribute '{name}', the value of one call, "
                 f"which no compiled function can hand out. Use {_OF_ONE_CALL[name]}, the "

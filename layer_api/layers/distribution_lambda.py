@@ -46,7 +46,6 @@ class DistributionLambda(Layer):
     """
 
     def __init__(self, make_distribution_fn=REQUIRED, **kwargs):
-        validation.check_known(type(self), kwargs)
         meant = _function(make_distribution_fn)
         super().__init__(**kwargs)
         keras_private.untracked(

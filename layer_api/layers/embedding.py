@@ -104,7 +104,6 @@ class EmbeddingReparameterization(VariationalLayer):
         kl_weight=1.0,
         **kwargs,
     ):
-        validation.check_known(type(self), kwargs)
         input_dim = validation.check_whole_number(
             "input_dim", input_dim, 1, "Pass, for example, input_dim = 1000."
         )
@@ -121,7 +120,6 @@ class EmbeddingReparameterization(VariationalLayer):
         )
         super().__init__(
             embeddings,
-            activation=None,
             activity_regularizer=activity_regularizer,
             trainable=trainable,
             seed=seed,
@@ -163,10 +161,8 @@ class EmbeddingReparameterization(VariationalLayer):
         return (*input_shape, self.output_dim)
 
     def get_config(self):
-        config = super().get_config()
-        del config["activation"]
         return {
-            **config,
+            **super().get_config(),
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,
             "mask_zero": self.mask_zero,

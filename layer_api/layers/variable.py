@@ -64,19 +64,16 @@ class VariableLayer(SeededLayer):
         seed=None,
         **kwargs,
     ):
-        validation.check_known(type(self), kwargs)
         shape = validation.check_shape("shape", shape)
-        activation = serialization.check_activation(activation)
         initializer = serialization.check_initializer("initializer", initializer)
         regularizer = serialization.check_regularizer("regularizer", regularizer)
         constraint = serialization.check_constraint("constraint", constraint)
         seed = validation.check_seed(seed)
 
-        super().__init__(dtype=dtype, seed=seed, **kwargs)
+        super().__init__(dtype=dtype, activation=activation, seed=seed, **kwargs)
         is_usual = self.dtype_policy.name == keras.config.dtype_policy().name
         own_dtype = None if is_usual else self.dtype_policy.name
         keras_private.untracked(self, shape=shape, _given={"dtype": own_dtype})
-        self.activation = activation
         self.initializer = initializer
         self.regularizer = regularizer
         self.constraint = constraint
@@ -111,9 +108,6 @@ class VariableLayer(SeededLayer):
         return {
             **super().get_config(),
             "shape": self.shape,
-            "activation": serialization.serialize(
-                "activation", serialization.name_of(self.activation)
-            ),
             "initializer": serialization.serialize("initializer", self.initializer),
             "regularizer": serialization.serialize("regularizer", self.regularizer),
             "constraint": serialization.serialize("constraint", self.constraint),

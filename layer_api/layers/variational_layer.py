@@ -11,21 +11,18 @@ import functools
 import keras
 from keras import ops
 
-from layer_api import backend, keras_private, messages, noise, serialization, validation
+from layer_api import backend, keras_private, messages, noise, validation
 from layer_api.layers.base import SeededLayer
 from layer_api.weights.variational_weight import ROLES, VariableStore, VariationalWeight
 
 
 class DrawingLayer(SeededLayer):
-    """Layer with an activation, the state of a noise, and a weight of its divergence."""
+    """Layer with the state of a noise, and a weight of its divergence."""
 
-    def __init__(self, *, activation, activity_regularizer, seed, kl_weight, **kwargs):
-        validation.check_known(type(self), kwargs)
-        activation = serialization.check_activation(activation)
+    def __init__(self, *, seed, kl_weight, **kwargs):
         seed = validation.check_seed(seed)
 
-        super().__init__(seed=seed, activity_regularizer=activity_regularizer, **kwargs)
-        self.activation = activation
+        super().__init__(seed=seed, **kwargs)
         self.supports_masking = True
         self.seed_generator = keras.random.SeedGenerator(self._own_seed)
         # Read by compiled functions, so that a change takes effect in the next step.
@@ -53,13 +50,7 @@ class DrawingLayer(SeededLayer):
 
     def get_config(self):
         """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
-        activation = serialization.name_of(self.activation)
-        return {
-            **super().get_config(),
-            "activation": serialization.serialize("activation", activation),
-            "seed": self.seed,
-            "kl_weight": self.kl_weight,
-        }
+        return {**super().get_config(), "seed": self.seed, "kl_weight": self.kl_weight}
 
     def save_own_variables(self, store):
         """Save the weights and the state of the noise."""
@@ -87,7 +78,8 @@ class DrawingLayer(SeededLayer):
         Both runs draw the same weights, as the state is that of the call.
         """
         mode = self._remat_mode.mode if self._remat_mode else None
-        if mode in (None, "activations"):  # an activation is computed again from what it got
+        if mode in (None, "activations"):
+            # Keras would assign to `activation`, which is fixed; and one activation saves little.
             return layer_call
         state = noise.advance(self.seed_generator, args[0] if args else None)
 

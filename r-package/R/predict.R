@@ -23,7 +23,7 @@ predict_array <- function(model, x, ...) {
   copy_once(attempt(core()$r_bridge$predicted, list(model, x, ...)))
 }
 
-# What `predicted()` of r.py returns, as arrays of R.
+# What `predicted()` of r_bridge.py returns, as arrays of R.
 copy_once <- function(value) {
   if (!is_python(value)) {
     return(lapply(value, copy_once))

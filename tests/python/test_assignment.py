@@ -88,6 +88,19 @@ def test_other_arguments_stay(layer, argument, value, is_built):
     assert getattr(layer, argument) is before
 
 
+def test_what_a_user_s_class_is_made_with_is_its_own():
+    class Mine(layer_api.DenseFlipout):
+        def __init__(self, width=2, **kwargs):
+            super().__init__(width, **kwargs)
+            self.width = width
+
+    layer = Mine(3)
+    layer.width = 4
+    assert layer.width == 4
+    with pytest.raises(AttributeError, match="`units` must be left as it is"):
+        layer.units = 4
+
+
 def test_what_keras_lets_change():
     layer = layer_api.DenseFlipout(2)
     layer.build((None, 3))
