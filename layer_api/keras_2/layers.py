@@ -238,7 +238,7 @@ class _Variational(_Configured):
 
     def _function(self, weight, role):
         """Return the function of `tfp.layers` for one role of a weight of ours."""
-        if weight.function(role) is None:
+        if weight.function(f"{weight.name}_{role}") is None:
             return None
         if role == "divergence_fn":
             return _untranslated(lambda q, p, sample: self._ours._divergence(weight))
@@ -285,7 +285,7 @@ class _Variational(_Configured):
     def _create(self, weight, role, dtype, shape, name, trainable, add_variable_fn):
         """Return the posterior or prior of a weight, whose variables are created now."""
         store = self._ours._variables_of_weights
-        function = weight.function(f"{role}_fn")
+        function = weight.function(f"{weight.name}_{role}_fn")
         made = function(dtype, tuple(shape), name, trainable, store.creator(name))
         created = {id(variable) for variable in store.created}
         if {id(variable) for variable in getattr(made, "variables", ())} - created:

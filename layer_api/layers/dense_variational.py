@@ -1,7 +1,5 @@
 """A dense layer whose weights, kernel and bias together, have one distribution."""
 
-from typing import Any
-
 from keras import layers, ops
 
 from layer_api import backend, keras_private, messages, noise, serialization, validation
@@ -9,7 +7,7 @@ from layer_api.compose import layer_function, registered
 from layer_api.layers.variational_layer import DrawingLayer
 from layer_api.messages import REQUIRED
 from layer_api.weights import distributions, posteriors, priors
-from layer_api.weights.variational_weight import check_role, throw_away_variable
+from layer_api.weights.variational_weight import FunctionsOfAWeight, throw_away_variable
 
 # What a function that makes a posterior or prior receives; what it returns gets the inputs.
 TAKES = ("kernel_size", "bias_size", "dtype")
@@ -17,7 +15,7 @@ TAKES = ("kernel_size", "bias_size", "dtype")
 _NAMED = {"make_posterior_fn": posteriors.NAMED, "make_prior_fn": priors.NAMED}
 
 
-class JointWeight:
+class JointWeight(FunctionsOfAWeight):
     """Kernel and bias as one vector, whose posterior and prior may depend on the inputs.
 
     Each of the two is a named block, or a user's function, which makes a function of the inputs.
@@ -25,39 +23,17 @@ class JointWeight:
 
     def __init__(self, make_posterior_fn, make_prior_fn):
         self.size = None
-        noise.know(["kernel"])
-        self._variables: Any = None
-        self._given = {}
-        self._meant = {}
         # What a user's functions have made: functions, layers or models.
         self.made = {}
-        self.assign("make_posterior_fn", make_posterior_fn)
-        self.assign("make_prior_fn", make_prior_fn)
+        noise.know(["kernel"])
+        super().__init__({"make_posterior_fn": make_posterior_fn, "make_prior_fn": make_prior_fn})
 
-    def assign(self, argument, identifier):
-        """Take `identifier` for one of the functions, as the constructor of the layer does."""
-        if self._variables is not None and self._variables.is_built:
-            raise messages.fixed(argument, self._variables.layer)
+    def _resolve(self, argument, identifier):
         meant = serialization.from_saved(argument, identifier)
         # A block takes what the functions of the other layers take: it is not called.
-        if isinstance(meant, type) or not is_block(meant):
-            meant = serialization.resolve(argument, meant, _NAMED[argument], TAKES)
-        check_role(argument, argument.removeprefix("make_"), meant)
-        self._meant[argument] = meant
-        self._given[argument] = meant if isinstance(identifier, dict) else identifier
-
-    def function(self, argument):
-        """Return the block or function that serves for an argument."""
-        return self._meant[argument]
-
-    def given(self, argument):
-        """Return what the user gave for an argument."""
-        return self._given[argument]
-
-    def get_config(self):
-        """Return the two arguments of the layer; refuse what cannot be saved."""
-        given = self._given.items()
-        return {name: serialization.serialize(name, identifier) for name, identifier in given}
+        if is_block(meant) and not isinstance(meant, type):
+            return meant
+        return serialization.resolve(argument, meant, _NAMED[argument], TAKES)
 
     @property
     def depends_on_inputs(self):

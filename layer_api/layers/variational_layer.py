@@ -123,9 +123,8 @@ class VariationalLayer(DrawingLayer):
 
     def _argument(self, name):
         for weight in self._weights_by_name.values():
-            role = name.removeprefix(f"{weight.name}_")
-            if role in ROLES:
-                return weight.given(role)
+            if name in weight.arguments:
+                return weight.given(name)
         return super()._argument(name)
 
     def get_config(self):
@@ -194,10 +193,10 @@ def holds(*names):
 
 def _function_of(name, role):
     def get(self):
-        return self._weights_by_name[name].function(role)
+        return self._weights_by_name[name].function(f"{name}_{role}")
 
     def set_(self, identifier):
-        self._weights_by_name[name].assign(role, identifier)
+        self._weights_by_name[name].assign(f"{name}_{role}", identifier)
 
     return property(get, set_, doc=f"Function, the {role} of the {name}, until the layer is built.")
 

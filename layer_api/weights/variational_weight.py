@@ -29,7 +29,58 @@ ROLES = tuple(_IDENTIFIERS)
 _STREAMS = ("divergence", "input_sign", "output_sign")
 
 
-class VariationalWeight:
+class FunctionsOfAWeight:
+    """The functions that say what a weight is, by the arguments of the layer that are about it.
+
+    A subclass says by `_resolve` what an argument may be.
+    """
+
+    def __init__(self, identifiers):
+        self._variables: Any = None
+        self._given: dict[str, Any] = {}
+        self._meant: dict[str, Any] = {}
+        for argument, identifier in identifiers.items():
+            self.assign(argument, identifier)
+
+    def assign(self, argument, identifier):
+        """Take `identifier` for one of the functions, as the constructor of a layer does."""
+        if self.is_built:
+            raise messages.fixed(argument, self._variables.layer)
+        meant = self._resolve(argument, identifier)
+        _check_role(argument, meant)
+        self._meant[argument] = meant
+        # The config of a file has served its turn: a layer that is loaded prints as any other.
+        self._given[argument] = meant if isinstance(identifier, dict) else identifier
+
+    def _resolve(self, argument, identifier):
+        """Return the function or block that `identifier` stands for."""
+        raise NotImplementedError
+
+    @property
+    def arguments(self):
+        """Names of the arguments."""
+        return tuple(self._meant)
+
+    def function(self, argument):
+        """Return the function that serves for an argument, or None."""
+        return self._meant[argument]
+
+    def given(self, argument):
+        """Return what the user gave for an argument."""
+        return self._given[argument]
+
+    def get_config(self):
+        """Return the arguments of the layer about this weight; refuse what cannot be saved."""
+        given = self._given.items()
+        return {name: serialization.serialize(name, identifier) for name, identifier in given}
+
+    @property
+    def is_built(self):
+        """Whether the variables exist, so that a compiled function may use them."""
+        return self._variables is not None and self._variables.is_built
+
+
+class VariationalWeight(FunctionsOfAWeight):
     """One weight of a layer: its functions, and once built, its distributions and draws.
 
     Args:
@@ -48,60 +99,34 @@ class VariationalWeight:
         self.shape = None
         self._is_optional = is_optional
         noise.know([name, *(f"{name}/{what}" for what in _STREAMS)])
-        self._variables: Any = None
-        self._given = {}
-        self._meant = {}
-        for role, identifier in (
-            ("posterior_fn", posterior_fn),
-            ("posterior_tensor_fn", posterior_tensor_fn),
-            ("prior_fn", prior_fn),
-            ("divergence_fn", divergence_fn),
-        ):
-            self.assign(role, identifier)
+        super().__init__(
+            {
+                f"{name}_posterior_fn": posterior_fn,
+                f"{name}_posterior_tensor_fn": posterior_tensor_fn,
+                f"{name}_prior_fn": prior_fn,
+                f"{name}_divergence_fn": divergence_fn,
+            }
+        )
 
-    # --- The functions that say what the weight is ---------------------------------------------
-
-    def assign(self, role, identifier):
-        """Take `identifier` for one of the functions, as the constructor of a layer does."""
-        argument = f"{self.name}_{role}"
-        if self.is_built:
-            raise messages.fixed(argument, self._variables.layer)
+    def _resolve(self, argument, identifier):
+        role = argument.removeprefix(f"{self.name}_")
         named, takes = _IDENTIFIERS[role]
         is_optional = role in ("prior_fn", "divergence_fn") or (
             role == "posterior_fn" and self._is_optional
         )
-        meant = serialization.resolve(argument, identifier, named, takes, is_optional)
-        check_role(argument, role, meant)
-        self._meant[role] = meant
-        # The config of a file has served its turn: a layer that is loaded prints as any other.
-        self._given[role] = meant if isinstance(identifier, dict) else identifier
+        return serialization.resolve(argument, identifier, named, takes, is_optional)
 
-    def function(self, role):
-        """Return the function that serves for a role, or None."""
-        return self._meant[role]
-
-    def given(self, role):
-        """Return what the user gave for a role."""
-        return self._given[role]
+    def _role(self, role):
+        return self._meant[f"{self.name}_{role}"]
 
     def keep(self, role, made):
         """Have a distribution that was made stand for its function, which is not called again."""
-        self._meant[f"{role}_fn"] = lambda *_: made
-
-    def get_config(self):
-        """Return the arguments of the layer about this weight; refuse what cannot be saved."""
-        arguments = {f"{self.name}_{role}": given for role, given in self._given.items()}
-        return {name: serialization.serialize(name, given) for name, given in arguments.items()}
+        self._meant[f"{self.name}_{role}_fn"] = lambda *_: made
 
     @property
     def is_present(self):
         """Whether the layer has this weight at all."""
-        return self._meant["posterior_fn"] is not None
-
-    @property
-    def is_built(self):
-        """Whether the variables exist, so that a compiled function may use them."""
-        return self._variables is not None and self._variables.is_built
+        return self._role("posterior_fn") is not None
 
     # --- Building --------------------------------------------------------------------------------
 
@@ -144,7 +169,7 @@ class VariationalWeight:
         return distributions.to_library(distribution, self.shape, dtype)
 
     def _current(self, role):
-        if self._meant[f"{role}_fn"] is None:
+        if self._role(f"{role}_fn") is None:
             return None
         if self._variables is None:
             raise AttributeError(
@@ -156,7 +181,7 @@ class VariationalWeight:
     def _make(self, role, add_variable_fn):
         """Return the posterior or prior, with the variables that `add_variable_fn` gives."""
         argument = f"{self.name}_{role}_fn"
-        function = self._meant[f"{role}_fn"]
+        function = self._role(f"{role}_fn")
         if function is None:
             return None
         layer = self._variables.layer
@@ -214,10 +239,10 @@ class VariationalWeight:
     @property
     def is_mean(self):
         """Whether the mean stands for the posterior, so that there is nothing to draw."""
-        return self._meant["posterior_tensor_fn"] is distributions.mean
+        return self._role("posterior_tensor_fn") is distributions.mean
 
     def _drawn(self, distribution, shape, key):
-        tensor_fn = self._meant["posterior_tensor_fn"]
+        tensor_fn = self._role("posterior_tensor_fn")
         if tensor_fn in posteriors.TENSOR_FNS.values():
             return tensor_fn(distribution, shape, key)
         # The first draw of a user's function is the one of a layer without a function.
@@ -239,7 +264,7 @@ class VariationalWeight:
     def has_divergence(self):
         """Whether there are posterior, prior and divergence."""
         needed = ("posterior_fn", "prior_fn", "divergence_fn")
-        return all(self._meant[role] is not None for role in needed)
+        return all(self._role(role) is not None for role in needed)
 
     def divergence(self, state):
         """Return the divergence of the posterior from the prior, a scalar of 32 bits or more.
@@ -248,7 +273,7 @@ class VariationalWeight:
             state: state of the noise, for the draws of an estimate.
         """
         q, p = self.posterior, self.prior
-        divergence_fn = self._meant["divergence_fn"]
+        divergence_fn = self._role("divergence_fn")
         key = noise.key(state, f"{self.name}/divergence")
         if isinstance(divergence_fn, Divergence):
             return divergence_fn.divergence(q, p, self.shape, key)
@@ -332,10 +357,10 @@ class VariableStore:
         return add_variable
 
 
-def check_role(argument, role, meant):
+def _check_role(argument, meant):
     """Refuse a prior for a posterior, and the reverse: neither would do what it is meant for."""
     is_prior = isinstance(meant, Prior) or meant is priors.default_multivariate_normal_fn
-    if role.endswith("posterior_fn") and is_prior:
+    if argument.endswith("posterior_fn") and is_prior:
         raise messages.invalid(
             argument,
             "a posterior, which training fits",
@@ -344,7 +369,7 @@ def check_role(argument, role, meant):
             f"'mean_field_normal'; the prior is for `{argument.replace('posterior', 'prior')}`.",
             TypeError,
         )
-    if role.endswith("prior_fn") and isinstance(meant, Posterior):
+    if argument.endswith("prior_fn") and isinstance(meant, Posterior):
         raise messages.invalid(
             argument,
             "a prior",
