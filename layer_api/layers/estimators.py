@@ -64,9 +64,8 @@ class LocalReparameterization(KernelLayer):
         dtype = "float32" if self.compute_dtype == "float16" else self.compute_dtype
         # Every row in units of its largest element, so that no square overflows in any dtype.
         rows = ops.cast(inputs, dtype)
-        unit = ops.stop_gradient(
-            ops.max(ops.abs(rows), axis=-1, keepdims=True, initial=_TINY[dtype])
-        )
+        largest = ops.norm(rows, ord=float("inf"), axis=-1, keepdims=True)
+        unit = ops.stop_gradient(ops.maximum(largest, _TINY[dtype]))
         variance = self._linear(ops.square(rows / unit), ops.square(ops.cast(scale, dtype)))
         # The square root has no derivative at 0, which is where inputs are all 0.
         deviation = unit * ops.sqrt(variance + _TINY[dtype])
