@@ -1,0 +1,6 @@
+keras <- reticulate::import("keras")
+model <- keras$Sequential(list(keras$Input(shape = list(13L))))
+model %>%
+  layer_dense_flipout(units = 1) %>%
+  layer_shared_scale()
+model$compile(optimizer = "adam", loss = likelihood_normal())

@@ -1,0 +1,5 @@
+keras <- reticulate::import("keras")
+likelihood <- likelihood_beta()
+model <- keras$Sequential(list(keras$Input(shape = list(13L))))
+model %>% layer_dense_flipout(units = likelihood$params_size(1L))
+model$compile(optimizer = "adam", loss = likelihood)

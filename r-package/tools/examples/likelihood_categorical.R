@@ -1,0 +1,4 @@
+keras <- reticulate::import("keras")
+model <- keras$Sequential(list(keras$Input(shape = list(13L))))
+model %>% layer_dense_flipout(units = 10)
+model$compile(optimizer = "adam", loss = likelihood_categorical())
