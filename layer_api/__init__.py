@@ -3,6 +3,25 @@
 from typing import Any
 
 from layer_api import compose, messages
+from layer_api.answers.draws import (
+    log_lik,
+    posterior_epred,
+    posterior_linpred,
+    posterior_predict,
+)
+from layer_api.answers.likelihoods import (
+    BernoulliLikelihood,
+    BetaLikelihood,
+    CategoricalLikelihood,
+    GammaLikelihood,
+    LaplaceLikelihood,
+    LogNormalLikelihood,
+    NegativeBinomialLikelihood,
+    NormalLikelihood,
+    NormalMixtureLikelihood,
+    PoissonLikelihood,
+    StudentTLikelihood,
+)
 from layer_api.compose import pipe
 from layer_api.layers.autoregressive import AutoregressiveNetwork, layer_autoregressive
 from layer_api.layers.conv import (
@@ -40,6 +59,7 @@ from layer_api.layers.embedding import (
     EmbeddingReparameterization,
     layer_embedding_reparameterization,
 )
+from layer_api.layers.shared_scale import SharedScale, layer_shared_scale
 from layer_api.layers.variable import VariableLayer, layer_variable
 from layer_api.training.kl import set_kl_weight
 from layer_api.version import __version__
@@ -63,6 +83,9 @@ compose.register_wing("layer_api.keras_2")
 
 __all__ = [
     "AutoregressiveNetwork",
+    "BernoulliLikelihood",
+    "BetaLikelihood",
+    "CategoricalLikelihood",
     "Conv1DFlipout",
     "Conv1DReparameterization",
     "Conv2DFlipout",
@@ -83,14 +106,23 @@ __all__ = [
     "Deterministic",
     "DistributionLambda",
     "EmbeddingReparameterization",
+    "GammaLikelihood",
     "KLDivergence",
+    "LaplaceLikelihood",
     "LaplacePrior",
+    "LogNormalLikelihood",
     "MeanFieldNormal",
     "MonteCarloKL",
     "MultivariateNormalTriL",
+    "NegativeBinomialLikelihood",
+    "NormalLikelihood",
+    "NormalMixtureLikelihood",
     "NormalPrior",
+    "PoissonLikelihood",
     "ScaleMixturePrior",
+    "SharedScale",
     "StandardNormal",
+    "StudentTLikelihood",
     "TrainableNormal",
     "VariableLayer",
     "__version__",
@@ -110,25 +142,40 @@ __all__ = [
     "layer_depthwise_conv_2d_flipout",
     "layer_distribution_lambda",
     "layer_embedding_reparameterization",
+    "layer_shared_scale",
     "layer_variable",
+    "log_lik",
     "pipe",
+    "posterior_epred",
+    "posterior_linpred",
+    "posterior_predict",
     "set_kl_weight",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Say what to write for a name of `tfp.layers` that is not here."""
-    likelihoods = (
-        "IndependentNormal", "IndependentBernoulli", "IndependentLogistic", "IndependentPoisson",
-        "CategoricalMixtureOfOneHotCategorical", "MixtureLogistic", "MixtureNormal",
-        "MixtureSameFamily", "MultivariateNormalTriL", "OneHotCategorical",
-    )  # fmt: skip
+    # What serves as the loss in place of a layer that returned the distribution.
+    likelihoods = {
+        "IndependentNormal": "NormalLikelihood()",
+        "IndependentBernoulli": "BernoulliLikelihood()",
+        "IndependentLogistic": "",
+        "IndependentPoisson": "PoissonLikelihood()",
+        "CategoricalMixtureOfOneHotCategorical": "",
+        "MixtureLogistic": "",
+        "MixtureNormal": "NormalMixtureLikelihood(components)",
+        "MixtureSameFamily": "",
+        "OneHotCategorical": "CategoricalLikelihood()",
+    }
     divergences = ("KLDivergenceAddLoss", "KLDivergenceRegularizer")
     if name in likelihoods:
+        verb, ready = (
+            ("pass", f": layer_api.{likelihoods[name]}") if likelihoods[name] else ("write", "")
+        )
         raise AttributeError(
             f"module 'layer_api' has no attribute '{name}': Keras 3 hands tensors alone to a loss, "
             "not distributions. Let the last layer return the parameters of the distribution, and "
-            "write its negative log-likelihood as the loss."
+            f"{verb} its negative log-likelihood as the loss{ready}."
         )
     if name in divergences:
         raise AttributeError(

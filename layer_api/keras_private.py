@@ -4,9 +4,12 @@
 """
 
 import contextlib
+import functools
 
 import keras
+from keras.src import backend as keras_backend
 from keras.src.backend.common import global_state, stateless_scope
+from keras.src.random import seed_generator
 
 # A loss that is a function of the weights is evaluated when a model collects its losses, and this
 # method is the one place where Keras 3 does so. Without it the divergence would silently be left
@@ -143,3 +146,115 @@ def global_dtype_policy(name):
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def seed_generators(layer):
+    """Return the generators of random numbers that a layer itself has, without those inside it."""
+    generators = getattr(layer, "_seed_generators", [])
+    return [each for each in generators if not isinstance(each, HeldNumber)]
+
+
+def global_seed_generator():
+    """Return the generator of `keras.random` where it is given no seed."""
+    return seed_generator.global_seed_generator()
+
+
+def is_built_in(layer):
+    """Tell whether a layer is of Keras itself and runs no function of a user."""
+    return type(layer).__module__.startswith("keras.src.") and not isinstance(
+        layer, keras.layers.Lambda
+    )
+
+
+def draws_for_every_row(layer):
+    """Tell whether a layer of Keras, while it trains, draws noise that rows cannot share."""
+    can_share = (keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.GaussianNoise)
+    if not seed_generators(layer) or isinstance(layer, can_share):
+        return False
+    rates = ("dropout", "recurrent_dropout") if hasattr(layer, "recurrent_dropout") else ("rate",)
+    return any(getattr(layer, name, 1) for name in rates)
+
+
+@contextlib.contextmanager
+def noise_of_training(layers, is_shared):
+    """Have layers of Keras draw as in training, such that rows do not depend on each other.
+
+    Batch normalization stays as it is in prediction, and Dropout draws under its own seed, which
+    under torch it does not by itself.
+
+    Args:
+        layers: all layers that may be called.
+        is_shared: whether all rows share what is drawn.
+    """
+    changed = []
+    for layer in layers:
+        call = None
+        if isinstance(layer, keras.layers.Dropout):
+            call = functools.partial(_dropout, layer, is_shared)
+        elif isinstance(layer, keras.layers.GaussianDropout) and is_shared:
+            call = functools.partial(_multiply, layer)
+        elif isinstance(layer, keras.layers.GaussianNoise) and is_shared:
+            call = functools.partial(_add, layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            call = functools.partial(_normalize, layer)
+        if call is not None:
+            untracked(layer, call=call)
+            changed.append(layer)
+    try:
+        yield
+    finally:
+        for layer in changed:
+            del vars(layer)["call"]
+
+
+def _dropout(layer, is_shared, inputs, training=False):
+    if not training or not layer.rate:
+        return inputs
+    rows = inputs[:1] if is_shared else inputs
+    if hasattr(layer, "_get_noise_shape"):  # SpatialDropout
+        shape = layer._get_noise_shape(rows)
+    else:
+        size = keras.ops.shape(rows)
+        given = layer.noise_shape or size
+        pairs = zip(given[1:], size[1:], strict=True)
+        shape = (size[0], *(n if one is None else one for one, n in pairs))
+    ones = keras.ops.ones_like(rows)
+    return inputs * keras.random.dropout(ones, layer.rate, shape, seed=layer.seed_generator)
+
+
+def _multiply(layer, inputs, training=False):
+    ones = keras.ops.ones_like(inputs[:1])
+    return inputs * type(layer).call(layer, ones, training=training)
+
+
+def _add(layer, inputs, training=False):
+    zeros = keras.ops.zeros_like(inputs[:1])
+    return inputs + type(layer).call(layer, zeros, training=training)
+
+
+def _normalize(layer, inputs, training=None, mask=None):
+    return type(layer).call(layer, inputs, training=False, mask=mask)
+
+
+def mask_of(outputs):
+    """Return the mask that Keras has put on the outputs of a model, or None."""
+    if hasattr(keras_backend, "get_keras_mask"):
+        return keras_backend.get_keras_mask(outputs)
+    return getattr(outputs, "_keras_mask", None)  # as earlier versions of Keras have it
+
+
+def has_training_argument(layer):
+    """Tell whether `call()` of a layer or model has the argument `training`."""
+    return layer._call_has_training_arg
+
+
+def output_shapes(layer):
+    """Return the shapes of the outputs of a layer or model, as far as Keras knows them."""
+    outputs = [
+        tensor
+        for node in getattr(layer, "_inbound_nodes", [])[:1]
+        for tensor in node.output_tensors
+    ]
+    if isinstance(layer, keras.Model) and getattr(layer, "outputs", None):
+        outputs = keras.tree.flatten(layer.outputs)
+    return [tuple(tensor.shape) for tensor in outputs]

@@ -10,11 +10,16 @@ So no two calls share a key, whatever other streams a layer has, or will have in
 The state counts 2^63 calls: beyond any training.
 
 Layers of one model that have the same `seed` must not draw the same numbers. The first of them has
-the seed itself, the k-th after it one that is computed from the seed and k: see `number_of_twin`.
+the seed itself, the k-th after it one that is computed from the seed and k: see `seed_of_twin`.
+
+Outside of training a draw can stand for one function: then all calls of a layer in it have one
+state, whose weights serve all rows. See `one_function`.
 """
 
+import contextlib
 import random
 import sys
+import threading
 import types
 import zlib
 
@@ -48,12 +53,37 @@ def seed_of_twin(seed, number):
     return seed if number == 0 else _seed_for(seed, f"twin {number}")
 
 
+class _OneFunction(threading.local):
+    is_drawn = False
+
+
+_one_function = _OneFunction()
+
+
+@contextlib.contextmanager
+def one_function():
+    """Have every layer called inside draw one set of weights, for all rows and all its calls."""
+    before = _one_function.is_drawn
+    _one_function.is_drawn = True
+    try:
+        yield
+    finally:
+        _one_function.is_drawn = before
+
+
+def is_one_function():
+    """Tell whether the layers that are called draw one set of weights for all rows."""
+    return not backend.random.is_compiling() and _one_function.is_drawn
+
+
 def advance(generator, inputs=None):
     """Return the state for one call of a layer, and move `generator` on to the next.
 
     Raises:
         RuntimeError: The call would be run again, or once for many examples.
     """
+    if is_one_function():
+        return current(generator)
     _refuse_repeats()
     return backend.random.advance(generator, inputs)
 

@@ -120,14 +120,23 @@ def check_number(argument, value):
     return float(value)
 
 
-def check_scale(argument, value):
-    """Return `value` as a float that is positive, and that float32 can hold."""
+def check_scale(argument, value, optional=False):
+    """Return `value` as a float that is positive, and that float32 can hold.
+
+    Args:
+        argument: name of the argument, for messages.
+        value: what the user gave.
+        optional: whether None is allowed.
+    """
+    if value is None and optional:
+        return None
     value = as_scalar(value)
     limits = ml_dtypes.finfo("float32")
     if not _is_real(value) or not float(limits.tiny) <= value <= float(limits.max):
+        none = "None/NULL or " if optional else ""
         remedy = f"Pass, for example, {argument} = 1.0."
         raise messages.invalid(
-            argument, "a finite number above 0", messages.describe(value), remedy
+            argument, f"{none}a finite number above 0", messages.describe(value), remedy
         )
     return float(value)
 

@@ -94,6 +94,20 @@ class Distributions(Protocol):
     def multivariate_normal_distribution(self, loc: Tensor, scale_tril: Tensor) -> Distribution:
         """Return the normal over all elements of `loc`, which may have any shape, as one event."""
 
+    def distribution_of_rows(self, kind: str, **parameters: Tensor) -> Distribution:
+        """Return the distribution of a row of observations, one for every row of parameters.
+
+        The numbers of a row, those of the last axis, are independent. The kinds: "normal",
+        "laplace" and "log_normal" (loc, scale), "student_t" (df, loc, scale), "gamma"
+        (concentration, rate), "beta" (a, b), "bernoulli" (logits), "poisson" (log_rate) and
+        "negative_binomial" (total_count, logits). Of two kinds a row is one observation:
+        "categorical" (logits), a label, and "normal_mixture" (logits, loc, scale), where loc and
+        scale have an axis of components in front of the last one.
+        """
+
+    def log_gamma(self, x: Tensor) -> Tensor:
+        """Return the logarithm of the gamma function, for positive numbers."""
+
     def log_prob(self, distribution: Distribution, value: Tensor) -> Tensor:
         """Return the logarithm of the density at `value`."""
 
@@ -135,7 +149,26 @@ class Fused(Protocol):
     def draw_noise(self, untransformed_scale: Tensor, eps: float, key: Key) -> Tensor:
         """Draw scale * e with e ~ N(0, 1)."""
 
+    def draw(self, loc: Tensor, scale: Tensor, key: Key) -> Tensor:
+        """Draw loc + scale * e with e ~ N(0, 1), where no derivative is asked for."""
+
     def kl_divergence(
         self, loc: Tensor, untransformed_scale: Tensor, eps: float, p_loc: float, p_scale: float
     ) -> Tensor:
         """Return the sum of KL(q || p) over all elements; the parameters of p are numbers."""
+
+
+class Loops(Protocol):
+    """A loop over draws that is one run of what the backend compiles."""
+
+    READS_VARIABLES: bool  # whether what is compiled sees later values of variables
+
+    def compiled(
+        self, trace: Callable, variables: Sequence[Any], states: Sequence[Any], x: Any
+    ) -> Callable[[Sequence[Any], Any], Any]:
+        """Return a function of (states, x) that returns the outputs of all draws.
+
+        `trace(map_draws, states, x, given)` describes the loop: `map_draws(draw, states)` is to
+        stack `draw([state of each generator])` over the rows of `states`, and `given` are the
+        `variables`, paired with their values, unless variables are read.
+        """

@@ -270,6 +270,13 @@ class DenseVariational(DrawingLayer):
         key = noise.key(self._next_state(inputs), "kernel")
         q = self.joint.distribution("posterior", inputs)
         weights = distributions.draw(q, (self.joint.size,), key)
+        if noise.is_one_function() and len(weights.shape) > 1:
+            raise messages.invalid(
+                "joint",
+                f"False (in R: FALSE) where the posterior of '{self.name}' depends on the inputs",
+                "True",
+                "Every row has weights of its own there.",
+            )
         if self.joint.depends_on_inputs:
             p = self.joint.distribution("prior", inputs)
             self.add_loss(self._divergence(q, p, key))

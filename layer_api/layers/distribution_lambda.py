@@ -16,8 +16,9 @@ class DistributionLambda(Layer):
         outputs = make_distribution_fn(inputs)
 
     It cannot be the output layer of a model that `fit()` trains, as Keras 3 passes tensors alone to
-    a loss. There, let the last layer return the parameters, and write the negative log-likelihood
-    as the loss: a function of the targets and these parameters.
+    a loss. There, let the last layer return the parameters, and pass the negative log-likelihood as
+    the loss: one that is ready, such as `NormalLikelihood`, or a function of the targets and these
+    parameters.
 
     Args:
         make_distribution_fn: Function of one argument, the inputs, that returns a distribution of

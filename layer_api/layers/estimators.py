@@ -64,8 +64,7 @@ class LocalReparameterization(KernelLayer):
         dtype = "float32" if self.compute_dtype == "float16" else self.compute_dtype
         # Every row in units of its largest element, so that no square overflows in any dtype.
         rows = ops.cast(inputs, dtype)
-        largest = ops.norm(rows, ord=float("inf"), axis=-1, keepdims=True)
-        unit = ops.stop_gradient(ops.maximum(largest, _TINY[dtype]))
+        unit = _largest(rows, _TINY[dtype])
         variance = self._linear(ops.square(rows / unit), ops.square(ops.cast(scale, dtype)))
         # The square root has no derivative at 0, which is where inputs are all 0.
         deviation = unit * ops.sqrt(variance + _TINY[dtype])
@@ -75,6 +74,14 @@ class LocalReparameterization(KernelLayer):
 
     def _check_posterior(self, weight, posterior):
         _check_normal(self, weight, posterior)
+
+
+def _largest(rows, least):
+    """Return the largest absolute value of every row, and not less than `least`."""
+    if rows.shape[-1] == 0:
+        return least
+    largest = ops.norm(rows, ord=float("inf"), axis=-1, keepdims=True)
+    return ops.stop_gradient(ops.maximum(largest, least))
 
 
 def _check_normal(layer, weight, posterior):

@@ -256,6 +256,8 @@ class KernelLayer(VariationalLayer):
 
     def _outputs(self, inputs, state):
         bias = self._cast(self.bias.draw(state)) if self.bias.is_present else None
+        if noise.is_one_function():  # whatever the estimator: it is for gradients
+            return self._affine(inputs, self.kernel.draw(state), bias)
         return self._apply_kernel(inputs, state, bias)
 
     def _affine(self, inputs, kernel, bias):

@@ -66,6 +66,20 @@ class SoftplusNormal(Normal):
         return self.eps + ops.softplus(self.untransformed_scale)
 
 
+class ComputedNormal(Normal):
+    """Independent normals whose parameters were computed beforehand, for many draws.
+
+    The draws have no derivatives.
+    """
+
+
+def computed(distribution):
+    """Return a distribution from which many draws are to be made, without derivatives."""
+    if type(distribution) in (Normal, SoftplusNormal):
+        return ComputedNormal(distribution.loc, distribution.scale)
+    return distribution
+
+
 class Deterministic(NamedTuple):
     """All mass at `loc`."""
 
@@ -266,6 +280,8 @@ def _sum(x):
 
 def draw(distribution, shape, key):
     """Draw one value of `distribution` under `key`."""
+    if isinstance(distribution, ComputedNormal) and backend.fused.is_supported(distribution.scale):
+        return backend.fused.draw(distribution.loc, distribution.scale, key)
     if isinstance(distribution, Normal):
         deviation = _draw_noise(distribution, shape, key)
         return deviation if distribution.loc is None else distribution.loc + deviation

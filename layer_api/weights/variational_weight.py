@@ -7,7 +7,9 @@ about it (`kernel_posterior_fn`), of its variables, and of its streams of random
 """
 
 import collections
+import contextlib
 import functools
+import threading
 from typing import Any
 
 import keras
@@ -154,6 +156,8 @@ class VariationalWeight(FunctionsOfAWeight):
     @property
     def posterior(self):
         """The posterior as of now, one of ours or of the library's; None without the weight."""
+        if not backend.random.is_compiling() and id(self) in _computed.posteriors:
+            return _computed.posteriors[id(self)]
         return self._current("posterior")
 
     @property
@@ -291,6 +295,33 @@ class VariationalWeight(FunctionsOfAWeight):
         )
         dtype = keras.backend.result_type(divergence.dtype, "float32")
         return ops.sum(ops.cast(divergence, dtype))
+
+
+class _Computed(threading.local):
+    def __init__(self):
+        self.posteriors = {}
+
+
+_computed = _Computed()
+
+
+@contextlib.contextmanager
+def computed_posteriors(layers):
+    """Compute the posteriors of the layers' weights once, for all the draws made inside."""
+    before = _computed.posteriors
+    weights = [
+        weight
+        for layer in layers
+        for weight in getattr(layer, "_weights_by_name", {}).values()
+        if weight.is_present
+    ]
+    _computed.posteriors = {
+        id(weight): distributions.computed(weight.posterior) for weight in weights
+    }
+    try:
+        yield
+    finally:
+        _computed.posteriors = before
 
 
 class VariableStore:

@@ -141,3 +141,76 @@ def test_rematerialized_call_is_what_keras_calls():
         layer = layer_api.DenseFlipout(2)
     assert layer._remat_mode.mode == "full"
     assert "rematerialized_call" in dir(keras.layers.Layer)
+
+
+def test_generators_of_random_numbers():
+    layer = layer_api.DenseFlipout(2)
+    assert keras_private.seed_generators(layer) == [layer.seed_generator]  # not the held number
+    assert len(keras_private.seed_generators(keras.layers.Dropout(0.5))) == 1
+    assert keras_private.seed_generators(keras.layers.Dense(2)) == []
+    generator = keras_private.global_seed_generator()
+    before = numpy(generator.state.value)
+    keras.random.normal((2,))
+    assert not np.array_equal(before, numpy(generator.state.value))
+
+
+def test_layers_that_run_no_function_of_a_user():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    assert keras_private.is_built_in(model)
+    assert keras_private.is_built_in(model.layers[0])
+    assert not keras_private.is_built_in(keras.layers.Lambda(lambda x: x))
+    assert not keras_private.is_built_in(Recording())
+
+
+def test_noise_that_rows_cannot_share():
+    shared = [keras.layers.Dropout(0.5), keras.layers.LSTM(2), keras.layers.AlphaDropout(0.0)]
+    alone = [keras.layers.LSTM(2, dropout=0.5), keras.layers.AlphaDropout(0.5)]
+    for layer in shared + alone:
+        inner = [layer, *keras_private.inner_layers(layer)]
+        assert any(map(keras_private.draws_for_every_row, inner)) == (layer in alone)
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (keras.layers.Dropout(0.5), (4, 40)),
+        (keras.layers.Dropout(0.5, noise_shape=(None, 1, 40)), (4, 3, 40)),
+        (keras.layers.SpatialDropout1D(0.5), (4, 3, 40)),
+        (keras.layers.GaussianDropout(0.5), (4, 40)),
+        (keras.layers.GaussianNoise(0.5), (4, 40)),
+    ],
+)
+def test_noise_of_training(layer, shape, is_shared):
+    x = np.ones(shape, "float32")
+    with keras_private.noise_of_training([layer], is_shared):
+        drawn = numpy(layer(x, training=True))
+        assert np.array_equal(layer(x, training=False), x)
+    assert (np.ptp(drawn, axis=0).max() == 0) == is_shared
+    assert np.ptp(drawn) > 0
+    if len(shape) == 3:
+        assert np.ptp(drawn, axis=1).max() == 0
+    assert "call" not in vars(layer)
+
+
+def test_batches_are_not_normalized():
+    layer = keras.layers.BatchNormalization()
+    x = np.arange(6, dtype="float32").reshape(2, 3)
+    with keras_private.noise_of_training([layer], is_shared=True):
+        np.testing.assert_allclose(numpy(layer(x, training=True)), x, rtol=1e-2)
+    assert abs(numpy(layer(x, training=True)).mean()) < 1e-3
+
+
+def test_shapes_and_arguments():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    assert keras_private.output_shapes(model) == [(None, 2)]
+    assert keras_private.output_shapes(model.layers[0]) == [(None, 2)]
+    assert keras_private.output_shapes(keras.layers.Dense(2)) == []
+    assert keras_private.has_training_argument(model)
+    assert not keras_private.has_training_argument(Recording())
+
+
+def test_masks():
+    outputs = keras.layers.Masking()(np.array([[[1.0], [0.0]]], "float32"))
+    assert np.array_equal(numpy(keras_private.mask_of(outputs)), [[True, False]])
+    assert keras_private.mask_of(keras.ops.ones((2,))) is None

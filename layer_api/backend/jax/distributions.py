@@ -3,6 +3,7 @@
 import copy
 import itertools
 import sys
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +79,45 @@ def multivariate_normal_distribution(loc, scale_tril):
         return normal
     reshape = dist.transforms.ReshapeTransform(loc.shape, (loc.size,))
     return dist.TransformedDistribution(normal, reshape)
+
+
+# Of each kind the distribution of a number, or of a whole row.
+_OF_NUMBERS: dict[str, Callable] = {
+    "normal": lambda dist, loc, scale: dist.Normal(loc, scale),
+    "student_t": lambda dist, df, loc, scale: dist.StudentT(df, loc, scale),
+    "laplace": lambda dist, loc, scale: dist.Laplace(loc, scale),
+    "log_normal": lambda dist, loc, scale: dist.LogNormal(loc, scale),
+    "gamma": lambda dist, concentration, rate: dist.Gamma(concentration, rate),
+    "beta": lambda dist, a, b: dist.Beta(a, b),
+    "bernoulli": lambda dist, logits: dist.BernoulliLogits(logits),
+    "poisson": lambda dist, log_rate: dist.Poisson(jnp.exp(log_rate)),
+    "negative_binomial": lambda dist, total_count, logits: dist.NegativeBinomialLogits(
+        total_count, logits
+    ),
+}
+_OF_ROWS: dict[str, Callable] = {
+    "categorical": lambda dist, logits: dist.CategoricalLogits(logits),
+    "normal_mixture": lambda dist, logits, loc, scale: dist.MixtureSameFamily(
+        dist.CategoricalLogits(logits), dist.Normal(loc, scale).to_event(1)
+    ),
+}
+
+
+def distribution_of_rows(kind, **parameters):
+    """Return the distribution of a row of observations, one for every row of parameters.
+
+    Args:
+        kind: one of those that the protocol lists.
+        **parameters: tensors.
+    """
+    if kind in _OF_ROWS:
+        return _OF_ROWS[kind](_dist(), **parameters)
+    return _OF_NUMBERS[kind](_dist(), **parameters).to_event(1)
+
+
+def log_gamma(x):
+    """Return the logarithm of the gamma function, for positive numbers."""
+    return jax.scipy.special.gammaln(x)
 
 
 def log_prob(distribution, value):

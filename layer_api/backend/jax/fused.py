@@ -31,6 +31,11 @@ def _(eps, primals, tangents):
     return _noise(x, e, eps), tangents[0] * xla.slope_of_deviation(x, e, random.opaque_one())
 
 
+def draw(loc, scale, key):
+    """Draw loc + scale * e with e ~ N(0, 1), without a derivative."""
+    return loc + scale * random.normal(loc.shape, key, "float32")
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
     """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""

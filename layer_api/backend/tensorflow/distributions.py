@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -77,6 +78,45 @@ def normal_mixture_distribution(weights, loc, scales):
         tfd.Normal(loc[..., None], ones * tf.constant(scales, loc.dtype)),
     )
     return tfd.Independent(mixture, reinterpreted_batch_ndims=mixture.batch_shape.rank)
+
+
+# Of each kind the distribution of a number, or of a whole row.
+_OF_NUMBERS: dict[str, Callable] = {
+    "normal": lambda tfd, loc, scale: tfd.Normal(loc, scale),
+    "student_t": lambda tfd, df, loc, scale: tfd.StudentT(df, loc, scale),
+    "laplace": lambda tfd, loc, scale: tfd.Laplace(loc, scale),
+    "log_normal": lambda tfd, loc, scale: tfd.LogNormal(loc, scale),
+    "gamma": lambda tfd, concentration, rate: tfd.Gamma(concentration, rate),
+    "beta": lambda tfd, a, b: tfd.Beta(a, b),
+    "bernoulli": lambda tfd, logits: tfd.Bernoulli(logits=logits, dtype=logits.dtype),
+    "poisson": lambda tfd, log_rate: tfd.Poisson(log_rate=log_rate),
+    "negative_binomial": lambda tfd, total_count, logits: tfd.NegativeBinomial(
+        total_count, logits=logits
+    ),
+}
+_OF_ROWS: dict[str, Callable] = {
+    "categorical": lambda tfd, logits: tfd.Categorical(logits=logits),
+    "normal_mixture": lambda tfd, logits, loc, scale: tfd.MixtureSameFamily(
+        tfd.Categorical(logits=logits), tfd.Independent(tfd.Normal(loc, scale), 1)
+    ),
+}
+
+
+def distribution_of_rows(kind, **parameters):
+    """Return the distribution of a row of observations, one for every row of parameters.
+
+    Args:
+        kind: one of those that the protocol lists.
+        **parameters: tensors.
+    """
+    if kind in _OF_ROWS:
+        return _OF_ROWS[kind](_tfd(), **parameters)
+    return _tfd().Independent(_OF_NUMBERS[kind](_tfd(), **parameters), 1)
+
+
+def log_gamma(x):
+    """Return the logarithm of the gamma function, for positive numbers."""
+    return tf.math.lgamma(x)
 
 
 def log_prob(distribution, value):

@@ -65,6 +65,16 @@ def _pull_noise(x, e, upstream):
     return upstream * xla.slope_of_deviation(x, e, _opaque_one(x))
 
 
+def draw(loc, scale, key):
+    """Draw loc + scale * e with e ~ N(0, 1), without a derivative."""
+    return tf.reshape(_draw(_flat(loc), _flat(scale), key), loc.shape)
+
+
+@_compiled(_VECTOR, _VECTOR, _KEY)
+def _draw(loc, scale, key):
+    return loc + scale * _normals(tf.size(loc), key, _opaque_one(loc))
+
+
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
     """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""
     shape, numbers = loc.shape, (eps, p_loc, p_scale)

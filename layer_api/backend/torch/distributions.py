@@ -3,6 +3,7 @@
 import copy
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import distributions as dist
@@ -111,6 +112,46 @@ def multivariate_normal_distribution(loc, scale_tril):
         return normal
     reshape = dist.transforms.ReshapeTransform(normal.event_shape, loc.shape)
     return dist.TransformedDistribution(normal, reshape, validate_args=False)
+
+
+# Of each kind the distribution of a number, or of a whole row.
+_OF_NUMBERS: dict[str, Callable] = {
+    "normal": dist.Normal,
+    "student_t": dist.StudentT,
+    "laplace": dist.Laplace,
+    "log_normal": dist.LogNormal,
+    "gamma": dist.Gamma,
+    "beta": lambda a, b, **kwargs: dist.Beta(a, b, **kwargs),
+    "bernoulli": dist.Bernoulli,
+    "poisson": lambda log_rate, **kwargs: dist.Poisson(torch.exp(log_rate), **kwargs),
+    "negative_binomial": dist.NegativeBinomial,
+}
+_OF_ROWS: dict[str, Callable] = {
+    "categorical": dist.Categorical,
+    "normal_mixture": lambda logits, loc, scale, **kwargs: dist.MixtureSameFamily(
+        dist.Categorical(logits=logits, **kwargs),
+        dist.Independent(dist.Normal(loc, scale, **kwargs), 1, **kwargs),
+        **kwargs,
+    ),
+}
+
+
+def distribution_of_rows(kind, **parameters):
+    """Return the distribution of a row of observations, one for every row of parameters.
+
+    Args:
+        kind: one of those that the protocol lists.
+        **parameters: tensors.
+    """
+    if kind in _OF_ROWS:
+        return _OF_ROWS[kind](**parameters, validate_args=False)
+    numbers = _OF_NUMBERS[kind](**parameters, validate_args=False)
+    return dist.Independent(numbers, 1, validate_args=False)
+
+
+def log_gamma(x):
+    """Return the logarithm of the gamma function, for positive numbers."""
+    return torch.lgamma(x)
 
 
 def log_prob(distribution, value):

@@ -40,6 +40,12 @@ class _Noise(torch.autograd.Function):
         return torch.sigmoid(untransformed_scale).mul_(e).mul_(upstream), None, None
 
 
+def draw(loc, scale, key):
+    """Draw loc + scale * e with e ~ N(0, 1), without a derivative."""
+    e = random.normal(loc.shape, key, str(loc.dtype).removeprefix("torch."))
+    return torch.addcmul(loc, scale, e, out=e)
+
+
 def kl_divergence(loc, untransformed_scale, eps, p_loc, p_scale):
     """Return KL(q || p) of normals (`distributions.kl_divergence`); those of p are numbers."""
     return _Divergence.apply(loc, untransformed_scale, eps, p_loc, p_scale)
