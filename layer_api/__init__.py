@@ -9,6 +9,12 @@ from layer_api.answers.draws import (
     posterior_linpred,
     posterior_predict,
 )
+from layer_api.answers.intervals import (
+    posterior_interval,
+    predictive_error,
+    predictive_interval,
+    uncertainty,
+)
 from layer_api.answers.likelihoods import (
     BernoulliLikelihood,
     BetaLikelihood,
@@ -22,6 +28,7 @@ from layer_api.answers.likelihoods import (
     PoissonLikelihood,
     StudentTLikelihood,
 )
+from layer_api.answers.scores import calibration, score
 from layer_api.compose import pipe
 from layer_api.layers.autoregressive import AutoregressiveNetwork, layer_autoregressive
 from layer_api.layers.conv import (
@@ -126,6 +133,7 @@ __all__ = [
     "TrainableNormal",
     "VariableLayer",
     "__version__",
+    "calibration",
     "default_mean_field_normal_fn",
     "default_multivariate_normal_fn",
     "layer_autoregressive",
@@ -147,9 +155,14 @@ __all__ = [
     "log_lik",
     "pipe",
     "posterior_epred",
+    "posterior_interval",
     "posterior_linpred",
     "posterior_predict",
+    "predictive_error",
+    "predictive_interval",
+    "score",
     "set_kl_weight",
+    "uncertainty",
 ]
 
 

@@ -492,8 +492,8 @@ def _given_draws(value, likelihood, kind="linpred"):
             messages.describe(np.asarray(value)),
             f"Pass what {KINDS[kind]}() returns.",
         )
-    known = getattr(value, "likelihood", None)
-    return Draws(value, kind, known if likelihood is None else likelihoods.get(likelihood))
+    known, columns = (getattr(value, name, None) for name in ("likelihood", "columns"))
+    return Draws(value, kind, known if likelihood is None else likelihoods.get(likelihood), columns)
 
 
 def _check_nothing_else(x, batch_size, joint, training):

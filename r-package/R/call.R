@@ -21,6 +21,59 @@ call_core <- function(name) {
   result
 }
 
+# Call the function `name` of the core, an answer, with what the user gave to the method that calls
+# this one: arguments have R's names, and draws are R's matrices.
+answer <- function(name) {
+  frame <- parent.frame()
+  call <- sys.call(-1)
+  wrapper <- sys.function(-1)
+  call[[1]] <- as.name(name) # not that of the method
+  arguments <- with_transform(given(wrapper, call, frame), call)
+  if (isTRUE(arguments[["transform"]])) {
+    name <- "posterior_epred"
+  }
+  arguments <- with_names(arguments[names(arguments) != "transform"], call)
+  for (data in intersect(c("newdata", "y"), names(arguments))) {
+    arguments[[data]] <- newdata_to_python(arguments[[data]], data, call)
+  }
+  arguments["object"] <- list(draws_to_python(arguments[["object"]]))
+  answer_from_python(attempt(core()$r_bridge$answer(name), arguments, call))
+}
+
+# The generic posterior_linpred() has `transform` in second place, where the data may stand too.
+with_transform <- function(arguments, call) {
+  transform <- arguments[["transform"]]
+  if (is.null(transform) || isTRUE(transform) || isFALSE(transform)) {
+    return(arguments)
+  }
+  if ("newdata" %in% names(arguments)) {
+    refuse_argument(
+      "transform", "TRUE or FALSE", transform, "Write the names of arguments behind the data.", call
+    )
+  }
+  names(arguments)[names(arguments) == "transform"] <- "newdata"
+  arguments
+}
+
+# What users of other packages call an argument.
+other_names <- c(ndraws = "draws", conf.level = "prob")
+
+# The arguments by the names that they have here.
+with_names <- function(arguments, call) {
+  names(arguments)[names(arguments) == "x"] <- "object" # as the generic tidy() has it
+  for (other in intersect(names(other_names), names(arguments))) {
+    name <- other_names[[other]]
+    if (name %in% names(arguments)) {
+      refuse_argument(
+        other, sprintf("left out where `%s` is given", name), arguments[[other]],
+        "Both mean the same.", call
+      )
+    }
+    names(arguments)[names(arguments) == other] <- name
+  }
+  arguments
+}
+
 is_same <- function(one, other) {
   is_python(one) && is_python(other) && identical(reticulate::py_id(one), reticulate::py_id(other))
 }
@@ -85,4 +138,11 @@ attempt <- function(fun, arguments, call = sys.call(-1)) {
 refuse <- function(type, message, call = NULL) {
   classes <- c(paste0("layerapi_", type), "layerapi_error", "error", "condition")
   stop(structure(list(message = message, call = call), class = classes))
+}
+
+# Refuse an argument in the words that Python has for it.
+refuse_argument <- function(argument, expected, value, remedy, call, type = "ValueError") {
+  received <- core()$messages$describe(to_python(value))
+  message <- sprintf("`%s` must be %s. Received: %s. %s", argument, expected, received, remedy)
+  refuse(type, message, call)
 }

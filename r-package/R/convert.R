@@ -137,3 +137,43 @@ callable <- function(value) {
   }
   value
 }
+
+# What the data of an answer are in Python: arrays, and lists or dictionaries of those.
+newdata_to_python <- function(value, argument, call) {
+  if (is.data.frame(value)) {
+    return(array_to_python(matrix_of_columns(value, argument, call)))
+  }
+  if (argument == "y" && is.factor(value)) {
+    value <- as.integer(value) - 1L # the first level is the class 0
+  }
+  if (is.object(value)) {
+    return(to_python(value))
+  }
+  if (is.list(value)) {
+    return(list_to_python(lapply(value, newdata_to_python, argument, call)))
+  }
+  if (is.numeric(value) || is.logical(value)) {
+    return(array_to_python(as.array(value))) # a vector, too: it is one number for each row
+  }
+  to_python(value)
+}
+
+# The matrix of a data frame, all of whose columns are numbers.
+matrix_of_columns <- function(data, argument, call) {
+  is_number <- function(column) (is.numeric(column) && !is.object(column)) || is.logical(column)
+  wrong <- Find(function(name) !is_number(data[[name]]), names(data))
+  if (!is.null(wrong)) {
+    column <- data[[wrong]]
+    kind <- if (is.object(column)) paste("of class", class(column)[1]) else typeof(column)
+    refuse(
+      "TypeError",
+      sprintf(
+        "`%s` must be a data frame of numbers. Received: the column '%s', %s. %s", argument, wrong,
+        if (is.factor(column)) "a factor" else if (is.character(column)) "text" else kind,
+        "Make numbers of it first, for example by model.matrix(~ . - 1, data)."
+      ),
+      call
+    )
+  }
+  unname(as.matrix(data))
+}

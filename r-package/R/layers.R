@@ -1305,8 +1305,9 @@ layer_depthwise_conv_2d_flipout <- function(
 #' ```
 #'
 #' It cannot be the output layer of a model that `fit()` trains, as Keras 3 passes tensors alone to
-#' a loss. There, let the last layer return the parameters, and write the negative log-likelihood
-#' as the loss: a function of the targets and these parameters.
+#' a loss. There, let the last layer return the parameters, and pass the negative log-likelihood as
+#' the loss: one that is ready, such as `likelihood_normal`, or a function of the targets and these
+#' parameters.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -1421,6 +1422,55 @@ layer_embedding_reparameterization <- function(
   ...
 ) {
   call_core("layer_embedding_reparameterization")
+}
+
+#' Layer that appends trainable columns to its inputs, the same in all rows
+#'
+#' Use it as the last layer in front of a likelihood such as `likelihood_normal`, where the noise
+#' of the data is to be learned but is the same everywhere: the layers before it return the
+#' locations, and this one adds the untransformed scales.
+#'
+#' ```
+#' outputs = [inputs, variable]
+#' ```
+#'
+#' The variable has no distribution of its own: training finds one value.
+#'
+#' @param object What to compose the layer with. A Sequential model: the layer is added to it and
+#'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
+#'   output returned. Missing or `NULL`: the layer is returned.
+#' @param units Whole number of at least 1, how many columns to append. Default `NULL`: as many as
+#'   the inputs have, one scale for each location.
+#' @param initializer Keras initializer of the columns, or its name. Default `"zeros"`, which the
+#'   likelihoods take for a scale of `log(2)`.
+#' @param seed Whole number from 0 to 2147483647 that governs the initial values, if the
+#'   initializer draws them. Default `NULL`: Keras's global random state decides, see
+#'   `keras$utils$set_random_seed()`.
+#' @param ... Further arguments of `keras$layers$Layer`, such as `name` or `trainable`.
+#' @return A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor
+#'   of shape `(batch, ..., features + units)`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: An argument has a value that it cannot have; the message says what it
+#'   can be.
+#' * `layerapi_TypeError`: An argument has the wrong type, or is not known.
+#' @family variational layers
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(13L))))
+#' model %>%
+#'   layer_dense_flipout(units = 1) %>%
+#'   layer_shared_scale()
+#' model$compile(optimizer = "adam", loss = likelihood_normal())
+#' @export
+layer_shared_scale <- function(
+  object,
+  units = NULL,
+  initializer = "zeros",
+  seed = NULL,
+  ...
+) {
+  call_core("layer_shared_scale")
 }
 
 #' Layer that returns a variable, the same for all inputs

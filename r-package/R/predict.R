@@ -23,18 +23,23 @@ predict_array <- function(model, x, ...) {
   copy_once(attempt(core()$r_bridge$predicted, list(model, x, ...)))
 }
 
-# What `predicted()` of r_bridge.py returns, as arrays of R.
-copy_once <- function(value) {
+# The `Numbers` of r_bridge.py, or a list of them, as arrays of R, with attributes by their names.
+copy_once <- function(value, ...) {
   if (!is_python(value)) {
     return(lapply(value, copy_once))
   }
   # Missing until they are written, so that none could pass for a number.
-  result <- array(NA_real_, unlist(value$shape))
+  result <- array(if (value$is_whole) NA_integer_ else NA_real_, unlist(value$shape))
+  # Now, since R copies what Python has seen to change its attributes.
+  known <- list(...)
+  for (name in names(known)) {
+    attr(result, name) <- known[[name]]
+  }
   if (length(result)) {
     value$write(result)
     # A reticulate that hands over a copy of R's array would have that written to.
     if (!identical(result[[1]], value$first())) {
-      result[] <- as.numeric(value$values)
+      result[] <- as.vector(value$values, typeof(result))
     }
   }
   result

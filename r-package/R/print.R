@@ -33,6 +33,11 @@ print.layer_api.weights.block.Block <- function(x, ...) {
   invisible(x)
 }
 
+#' @rdname print.layer_api
+#' @exportS3Method print layer_api.answers.likelihoods.Likelihood
+print.layer_api.answers.likelihoods.Likelihood <- # nolint: object_length_linter.
+  print.layer_api.weights.block.Block
+
 # The call of R that makes a block, or an object of Keras that is one of its arguments.
 r_code <- function(value) {
   if (!is_python(value)) {

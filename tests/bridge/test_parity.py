@@ -14,12 +14,18 @@ from table import specials
 
 import layer_api
 from layer_api.messages import REQUIRED
+from layer_api.r_bridge import IN_R
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "r-package"
 sys.path.insert(0, str(PACKAGE / "tools"))
 generate = importlib.import_module("generate")
 
-FUNCTIONS = {**generate.LAYERS, **generate.BLOCKS, **generate.TRAINING}
+FUNCTIONS = {
+    **generate.LAYERS,
+    **generate.BLOCKS,
+    **generate.LIKELIHOODS,
+    **generate.TRAINING,
+}
 
 
 def python_arguments(function):
@@ -54,6 +60,25 @@ def test_arguments_are_the_same(r, name):
         assert isinstance(r_default, bool) == isinstance(default, bool)  # 1 == True in Python
 
 
+# What R's users call an answer: a generic of another package hands over to its method.
+METHODS = {
+    name: f"{name}.{generate.GENERICS[name][0]}" if name in generate.GENERICS else name
+    for name in generate.ANSWERS
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_arguments_of_answers_are_the_same(r, name):
+    ours = python_arguments(generate.ANSWERS[name])
+    (_, *first), *others = [[IN_R.get(each, each), *rest] for each, *rest in ours]
+    of_generic = [["transform", False, False]] if name == "posterior_linpred" else []
+    more = [["...", False, None]]
+    if "draws" in [each for each, *_ in ours]:
+        more.append(["ndraws", True, None])
+    expected = [["object", *first], *of_generic, *others, *more]
+    assert r_arguments(r, f"getFromNamespace('{METHODS[name]}', 'layerapi')") == expected
+
+
 def test_a_default_that_differs_would_be_found(r):
     r('altered <- layer_dense_flipout; formals(altered)$kernel_prior_fn <- "laplace"; NULL')
     assert r_arguments(r, "altered") != python_arguments(layer_api.layer_dense_flipout)
@@ -65,14 +90,14 @@ def test_every_public_name_has_its_counterpart(r):
     exported = set(r("getNamespaceExports('layerapi')"))
     # A class is reached by its function; `pipe` is `%>%`; R's packages know their version.
     classes = {function.layer_class for function in generate.LAYERS.values()}
-    of_python = {function.__name__ for function in FUNCTIONS.values()}
+    of_python = {function.__name__ for function in FUNCTIONS.values()} | set(generate.ANSWERS)
     # A class may have a second name, that of TensorFlow Probability.
     named = {name for name in layer_api.__all__ if getattr(layer_api, name) in classes}
     assert classes == {getattr(layer_api, name) for name in named}
     assert set(layer_api.__all__) == of_python | named | {"pipe", "__version__"}
     of_r = {name for name in exported if not name.startswith("tfd_")}
-    # In Python, what a model predicts is an array as it is.
-    assert of_r == set(FUNCTIONS) | {"%>%", "predict_array"}
+    # In Python, what a model predicts is an array as it is, and intervals know what tidy() shows.
+    assert of_r == set(FUNCTIONS) | set(generate.ANSWERS) | {"%>%", "predict_array", "tidy"}
 
 
 def in_r(value):

@@ -3,7 +3,6 @@
 Usage: python demo.py [--quiet]. The results are in build/demo/ of the repository.
 """
 
-import csv
 import os
 import pathlib
 import subprocess
@@ -29,29 +28,26 @@ def run(language, quiet):
         print(f"{language}: {time.perf_counter() - start:.0f} s")
 
 
-def scores(language):
-    """Return what a program wrote of its scores."""
-    with open(FOLDER / f"scores-{language.lower()}.csv", encoding="utf-8") as file:
-        return {name: float(value) for name, value in next(csv.DictReader(file)).items()}
-
-
 def main():
     """Run both programs, and print the table and the names of the plots."""
     quiet = "--quiet" in sys.argv[1:]
     FOLDER.mkdir(parents=True, exist_ok=True)
     for language in PROGRAMS:
         run(language, quiet)
-    r, python = scores("R"), scores("Python")
-    drawn = [np.load(FOLDER / f"predictions-{name}.npy") for name in ("r", "python")]
-    difference = np.max(np.abs(drawn[0] - drawn[1]))
-    print(
-        "\nMASS::mcycle, 100 rows for training and 33 held out\n\n"
-        f"{'held-out':34}{'R':>10}{'Python':>10}\n"
-        f"{'root mean squared error (g)':34}{r['rmse']:10.2f}{python['rmse']:10.2f}\n"
-        f"{'negative log-likelihood':34}{r['nll']:10.3f}{python['nll']:10.3f}\n"
-        f"{'coverage of the 90% interval':34}{r['coverage']:10.1%}{python['coverage']:10.1%}\n"
-        f"{'largest |R - Python| of 33000 draws':34}{difference:19g}\n"
-    )
+    r, python = (np.load(FOLDER / f"{name}.npz") for name in ("r", "python"))
+    # R's program gives the draws without a name.
+    difference = np.max(np.abs(r["arr_0"] - python["drawn"]))
+    rows = {  # accelerations are in units of 50 g there
+        "root mean squared error (g)": (50 * r["rmse"], 50 * python["rmse"], ".2f"),
+        "CRPS (g)": (50 * r["crps"], 50 * python["crps"], ".2f"),
+        "log score": (r["log_score"] - np.log(50), python["log_score"] - np.log(50), ".3f"),
+        "coverage of the 90% interval": (r["coverage_90"], python["coverage_90"], ".1%"),
+    }
+    print("\nMASS::mcycle, 100 rows for training and 33 held out\n")
+    print(f"{'held-out':34}{'R':>10}{'Python':>10}")
+    for name, (of_r, of_python, form) in rows.items():
+        print(f"{name:34}{of_r:>10{form}}{of_python:>10{form}}")
+    print(f"{'largest |R - Python| of 33000 draws':34}{difference:19g}\n")
     for name in ("r", "python"):
         print(os.path.relpath(FOLDER / f"mcycle-{name}.png"))
     if difference != 0:

@@ -18,7 +18,8 @@ def compiled(trace, variables, states, x):
     def run(states, x):
         return trace(_map, states, x)
 
-    return run
+    # As it is traced once, TensorFlow need not count, and warn, how often it is.
+    return run.get_concrete_function()
 
 
 def _map(draw, states):

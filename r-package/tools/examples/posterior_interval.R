@@ -1,0 +1,5 @@
+keras <- reticulate::import("keras")
+model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+model %>% layer_dense_flipout(units = 1, name = "dense")
+posterior_interval(model, prob = 0.95)
+tidy(model)

@@ -1,0 +1,10 @@
+keras <- reticulate::import("keras")
+model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+model %>% layer_dense_flipout(units = 2)
+model$compile(optimizer = "adam", loss = likelihood_normal())
+x <- matrix(rnorm(30), 10)
+draws <- posterior_linpred(model, newdata = x, draws = 100, seed = 1)
+dim(draws)
+# One set of draws for several answers.
+dim(posterior_epred(draws))
+dim(posterior_predict(draws, seed = 2))

@@ -1,0 +1,6 @@
+keras <- reticulate::import("keras")
+model <- keras$Sequential(list(keras$Input(shape = list(4L))))
+model %>% layer_dense_flipout(units = 3)
+model$compile(optimizer = "adam", loss = likelihood_categorical())
+labels <- posterior_predict(model, iris[c(1, 51, 101), 1:4], draws = 100, seed = 1)
+table(labels[, 1])
