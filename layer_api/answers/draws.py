@@ -125,9 +125,9 @@ def posterior_linpred(
     ```
     """
     if is_drawn(model):
-        _check_nothing_else(x, batch_size, joint, training)
-        return _mapped(lambda each, _: each, _given_draws(model, likelihood))
-    models, x = _models(model), _inputs(x)
+        check_nothing_else(x, batch_size, joint, training)
+        return for_each_output(lambda each, _: each, check_draws(model, likelihood))
+    models, x = check_models(model), check_inputs(x)
     draws = validation.check_whole_number("draws", draws, 1, "Pass, for example, draws = 1000.")
     seed = validation.check_seed(seed)
     if batch_size is not None:
@@ -138,12 +138,12 @@ def posterior_linpred(
     training = validation.check_flag("training", training)
     if not (isinstance(verbose, str) and verbose == "auto"):
         verbose = validation.check_flag("verbose", bool(verbose) if verbose in (0, 1) else verbose)
-    meanings = _meanings(models[0], likelihood)
+    meanings = meanings_of(models[0], likelihood)
     outputs = draw_outputs(models, x, draws, seed, batch_size, joint, training, verbose)
     named = _by_name(models[0], outputs)
     if not isinstance(named, dict):
         return _outputs(named, meanings)
-    meanings = _of_each(meanings, list(named))
+    meanings = one_for_each(meanings, list(named))
     return {name: _outputs(array, meanings[name]) for name, array in named.items()}
 
 
@@ -204,7 +204,7 @@ def posterior_epred(
     outputs = posterior_linpred(
         model, x, draws, seed, batch_size, joint, training, verbose, likelihood
     )
-    return _mapped(_expected, outputs)
+    return for_each_output(_expected, outputs)
 
 
 def posterior_predict(
@@ -266,7 +266,7 @@ def posterior_predict(
         model, x, draws, seed, batch_size, joint, training, verbose, likelihood
     )
     seed = noise.drawn_seed() if seed is None else seed
-    return _mapped(lambda each, name: _observed(each, f"{seed}/{name}"), outputs)
+    return for_each_output(lambda each, name: observed(each, f"{seed}/{name}"), outputs)
 
 
 def log_lik(
@@ -327,14 +327,14 @@ def log_lik(
     ```
     """
     if not is_drawn(model):
-        _refuse_before_drawing(_models(model)[0], _inputs(x), y, likelihood)
+        check_before_drawing(check_models(model)[0], check_inputs(x), y, likelihood)
     outputs = posterior_linpred(
         model, x, draws, seed, batch_size, joint, training, verbose, likelihood
     )
     if not isinstance(outputs, dict):
-        return _log_density(outputs, y, None)
-    y = _of_each(y, list(outputs), "y")
-    return {name: _log_density(each, y[name], name) for name, each in outputs.items()}
+        return log_density(outputs, y, None)
+    y = one_for_each(y, list(outputs), "y")
+    return {name: log_density(each, y[name], name) for name, each in outputs.items()}
 
 
 # --- Of one output -------------------------------------------------------------------------------
@@ -374,20 +374,22 @@ def _expected(outputs, name):
     if likelihood == PREDICTIONS:
         return Draws(np.asarray(outputs), "epred", likelihood)
     mean = in_parts(lambda part, _: likelihood.mean(part), with_columns(outputs))
-    return Draws(_without_axis_of_one(mean), "epred", likelihood)
+    return Draws(without_axis_of_one(mean), "epred", likelihood)
 
 
-def _observed(outputs, seed, name=None):
+def observed(outputs, seed, name=None):
+    """Return draws of observations, for draws of one output; `seed` is text."""
     likelihood = likelihood_of(outputs, name)
 
     def sample(part, number):
         return likelihood.sample(part, seed=zlib.crc32(f"{seed}/{number}".encode()) >> 1)
 
     drawn = in_parts(sample, with_columns(outputs))
-    return Draws(_without_axis_of_one(drawn), "predict", likelihood)
+    return Draws(without_axis_of_one(drawn), "predict", likelihood)
 
 
-def _log_density(outputs, y, name):
+def log_density(outputs, y, name):
+    """Return log densities of observations, for draws of one output."""
     likelihood = likelihood_of(outputs, name)
     outputs = with_columns(outputs)
     y = likelihood.check_observations(y, outputs)
@@ -395,7 +397,8 @@ def _log_density(outputs, y, name):
     return Draws(density, "log_lik", likelihood)
 
 
-def _without_axis_of_one(array):
+def without_axis_of_one(array):
+    """Return an array of (draws, rows, 1) without its last axis, any other as it is."""
     return array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
 
 
@@ -431,7 +434,7 @@ def likelihood_of(outputs, name=None, predictions=False):
     )
 
 
-def _meanings(model, likelihood):
+def meanings_of(model, likelihood):
     """Return what the outputs of a model mean: a likelihood, `PREDICTIONS`, None, or several."""
     if likelihood is not None:
         return _nested(likelihoods.get, likelihood)
@@ -469,14 +472,14 @@ def is_drawn(value):
     return isinstance(value, np.ndarray)
 
 
-def _given_draws(value, likelihood, kind="linpred"):
+def check_draws(value, likelihood, kind="linpred"):
     """Return what a user gave as draws of one kind; refuse draws of another."""
     if isinstance(value, dict):
-        each_likelihood = _of_each(
+        each_likelihood = one_for_each(
             _nested(likelihoods.get, likelihood) if likelihood is not None else None, list(value)
         )
         return {
-            name: _given_draws(each, each_likelihood[name], kind) for name, each in value.items()
+            name: check_draws(each, each_likelihood[name], kind) for name, each in value.items()
         }
     if isinstance(value, Draws) and value.kind != kind:
         raise messages.invalid(
@@ -496,7 +499,7 @@ def _given_draws(value, likelihood, kind="linpred"):
     return Draws(value, kind, known if likelihood is None else likelihoods.get(likelihood), columns)
 
 
-def _check_nothing_else(x, batch_size, joint, training):
+def check_nothing_else(x, batch_size, joint, training):
     """Refuse arguments about drawing where the draws are there already."""
     for name, value, unset in (
         ("x", x, None), ("batch_size", batch_size, None), ("joint", joint, True),
@@ -511,7 +514,7 @@ def _check_nothing_else(x, batch_size, joint, training):
             )
 
 
-def _models(model):
+def check_models(model):
     """Return what a user gave as a list of models that can be drawn from."""
     models = list(model) if isinstance(model, (list, tuple)) else [model]
     if not models:
@@ -547,7 +550,7 @@ def _no_model(value):
     )
 
 
-def _inputs(x):
+def check_inputs(x):
     """Return inputs as arrays of NumPy, with equally many rows each."""
     arrays = keras.tree.map_structure(_input, x)
     sizes = {len(array) for array in keras.tree.flatten(arrays)}
@@ -587,7 +590,7 @@ def _by_name(model, outputs):
     return outputs
 
 
-def _of_each(values, names, argument="likelihood"):
+def one_for_each(values, names, argument="likelihood"):
     """Return a dictionary with a value for each output: one for all, or one for each of them."""
     if isinstance(values, (list, tuple)) and len(values) == len(names):
         return dict(zip(names, values, strict=True))
@@ -611,12 +614,12 @@ def _of_each(values, names, argument="likelihood"):
     return dict.fromkeys(names, values)
 
 
-def _refuse_before_drawing(model, x, y, likelihood):
+def check_before_drawing(model, x, y, likelihood):
     """Refuse observations that do not fit before time goes into draws."""
     shapes = keras_private.output_shapes(model)
     if len(shapes) != 1 or None in shapes[0][1:]:
         return
-    outputs = Draws(np.empty((1, 1)), "linpred", _meanings(model, likelihood))
+    outputs = Draws(np.empty((1, 1)), "linpred", meanings_of(model, likelihood))
     if isinstance(outputs.likelihood, (dict, list)):
         return
     rows = len(keras.tree.flatten(x)[0])
@@ -624,7 +627,7 @@ def _refuse_before_drawing(model, x, y, likelihood):
     likelihood_of(outputs).check_observations(y, np.broadcast_to(np.float32(0), shape))
 
 
-def _mapped(function, outputs):
+def for_each_output(function, outputs):
     """Return what a function of draws and the name of the output makes of each output."""
     if isinstance(outputs, dict):
         return {name: function(each, name) for name, each in outputs.items()}

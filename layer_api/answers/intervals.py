@@ -188,7 +188,7 @@ def predictive_interval(
     predicted = _predicted(
         (model, x, draws, seed, batch_size, joint, training, verbose, likelihood)
     )
-    return drawing._mapped(lambda each, _: _interval(each, prob), predicted)
+    return drawing.for_each_output(lambda each, _: _interval(each, prob), predicted)
 
 
 def predictive_error(
@@ -256,7 +256,7 @@ def predictive_error(
     )
     if not isinstance(predicted, dict):
         return _error(predicted, y)
-    y = drawing._of_each(y, list(predicted), "y")
+    y = drawing.one_for_each(y, list(predicted), "y")
     return {name: _error(each, y[name]) for name, each in predicted.items()}
 
 
@@ -390,7 +390,7 @@ def uncertainty(
     outputs = drawn(
         (model, x, draws, seed, batch_size, joint, training, verbose, likelihood), least=2
     )
-    return drawing._mapped(_uncertainty, outputs)
+    return drawing.for_each_output(_uncertainty, outputs)
 
 
 # --- Predictions ---------------------------------------------------------------------------------
@@ -405,13 +405,13 @@ def _predicted(arguments, y=REQUIRED):
     """
     model, x, _, seed, batch_size, joint, training, _, likelihood = arguments
     if drawing.is_drawn(model) and _are_of_observations(model, likelihood):
-        drawing._check_nothing_else(x, batch_size, joint, training)
-        predicted = drawing._given_draws(model, likelihood, "predict")
-        drawing._mapped(_refuse_labels, predicted)
+        drawing.check_nothing_else(x, batch_size, joint, training)
+        predicted = drawing.check_draws(model, likelihood, "predict")
+        drawing.for_each_output(_refuse_labels, predicted)
     else:
         outputs = drawn(arguments, y, check=_refuse_labels_and_no_likelihood)
         predicted = drawing.posterior_predict(outputs, seed=seed)
-    drawing._mapped(_refuse_missing, predicted)
+    drawing.for_each_output(_refuse_missing, predicted)
     return predicted
 
 
@@ -451,7 +451,7 @@ def _error(predicted, y):
     likelihood = predicted.likelihood or likelihoods.NormalLikelihood(scale=1.0)
     columns = likelihood.params_size(array.shape[-1])
     outputs = np.broadcast_to(np.float32(0), (*array.shape[1:-1], columns))
-    return drawing._without_axis_of_one(likelihood.check_observations(y, outputs) - array)
+    return drawing.without_axis_of_one(likelihood.check_observations(y, outputs) - array)
 
 
 # --- Weights -------------------------------------------------------------------------------------
@@ -466,7 +466,7 @@ def _interval_of_weights(model, prob, first):
             "Pass one model that holds the layers; of an ensemble one after the other.",
             TypeError,
         )
-    drawing._models(model)
+    drawing.check_models(model)
     keras_private.put_values_back(model)
     terms: list[str] = []
     summaries = []
@@ -602,13 +602,13 @@ def drawn(arguments, y=REQUIRED, least=1, check=drawing.likelihood_of):
     model, x, draws, seed, batch_size, joint, training, verbose, likelihood = arguments
     validation.check_seed(seed)
     if not drawing.is_drawn(model):
-        models, x = drawing._models(model), drawing._inputs(x)
+        models, x = drawing.check_models(model), drawing.check_inputs(x)
         remedy = "Pass, for example, draws = 1000."
         draws = validation.check_whole_number("draws", draws, least, remedy)
-        for name, meaning in _by_output(drawing._meanings(models[0], likelihood)):
+        for name, meaning in _by_output(drawing.meanings_of(models[0], likelihood)):
             check(drawing.Draws(np.empty((1, 1)), "linpred", meaning), name)
         if y is not REQUIRED:
-            drawing._refuse_before_drawing(models[0], x, y, likelihood)
+            drawing.check_before_drawing(models[0], x, y, likelihood)
     outputs = drawing.posterior_linpred(
         model, x, draws, seed, batch_size, joint, training, verbose, likelihood
     )

@@ -283,7 +283,7 @@ def _of_outputs(function, arguments, y, least=2):
     seed = seed_for_draws(arguments[3])
     if not isinstance(outputs, dict):
         return function(outputs, y, seed, None)
-    y = drawing._of_each(y, list(outputs), "y")
+    y = drawing.one_for_each(y, list(outputs), "y")
     return {name: function(each, y[name], seed, name) for name, each in outputs.items()}
 
 
@@ -292,7 +292,7 @@ def _of_outputs(function, arguments, y, least=2):
 
 def _score(outputs, y, seed, name):
     likelihood, observed = _checked(outputs, y, name)
-    density = drawing._log_density(outputs, y, name)
+    density = drawing.log_density(outputs, y, name)
     (log_score,) = by_rows(lambda part: (_log_mean(part),), np.asarray(density))
     of_rows = {"log_score": _of_row(log_score)}
     rows = len(log_score)
@@ -308,7 +308,7 @@ def _score(outputs, y, seed, name):
             lambda part: (numpy_64(likelihood.mean(part)).mean(axis=0),),
             drawing.with_columns(outputs),
         )
-        predicted = drawing.with_columns(drawing._observed(outputs, f"{seed}/{name}", name))
+        predicted = drawing.with_columns(drawing.observed(outputs, f"{seed}/{name}", name))
         crps, inside, width = by_rows(_scores_of_numbers, predicted, observed)
         of_rows["rmse"] = _of_row(np.square(observed - mean))
         of_rows["crps"] = _of_row(crps)
@@ -420,7 +420,7 @@ def _calibration(outputs, y, seed, name):
         else:
             p, happened = p.max(axis=-1), p.argmax(axis=-1) == observed
         return _reliability(p.ravel(), happened.ravel(), bins.ravel())
-    predicted = drawing.with_columns(drawing._observed(outputs, f"{seed}/{name}", name))
+    predicted = drawing.with_columns(drawing.observed(outputs, f"{seed}/{name}", name))
     generator = np.random.default_rng(zlib.crc32(f"{seed}/{name}/pit".encode()))
     (pit,) = by_rows(functools.partial(_pit, generator), predicted, observed)
     inside = np.abs(2 * pit - 1)[..., None] <= _LEVELS
@@ -431,7 +431,7 @@ def _calibration(outputs, y, seed, name):
         of_rows.mean(axis=0),
         np.array([_std_error(values) for values in of_rows.T]),
         np.full(len(_LEVELS), pit.size),
-        drawing._without_axis_of_one(pit[None])[0],
+        drawing.without_axis_of_one(pit[None])[0],
     )
 
 
