@@ -3,6 +3,7 @@
 from typing import Any
 
 from layer_api import compose, messages
+from layer_api.answers.arviz import to_datatree
 from layer_api.answers.draws import (
     log_lik,
     posterior_epred,
@@ -27,6 +28,14 @@ from layer_api.answers.likelihoods import (
     NormalMixtureLikelihood,
     PoissonLikelihood,
     StudentTLikelihood,
+)
+from layer_api.answers.plots import (
+    plot_calibration,
+    plot_history,
+    plot_interval,
+    plot_predicted,
+    plot_uncertainty,
+    plot_weights,
 )
 from layer_api.answers.scores import calibration, score
 from layer_api.compose import pipe
@@ -154,6 +163,12 @@ __all__ = [
     "layer_variable",
     "log_lik",
     "pipe",
+    "plot_calibration",
+    "plot_history",
+    "plot_interval",
+    "plot_predicted",
+    "plot_uncertainty",
+    "plot_weights",
     "posterior_epred",
     "posterior_interval",
     "posterior_linpred",
@@ -162,6 +177,7 @@ __all__ = [
     "predictive_interval",
     "score",
     "set_kl_weight",
+    "to_datatree",
     "uncertainty",
 ]
 

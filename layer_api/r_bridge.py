@@ -12,7 +12,7 @@ import numpy as np
 
 from layer_api import backend, messages, validation
 from layer_api.answers import draws as drawing
-from layer_api.answers import intervals, scores
+from layer_api.answers import intervals, likelihoods, scores
 
 
 def with_signature(function, names, optional, variadic):
@@ -205,7 +205,7 @@ class DrawsOfR:
         if likelihood is not None:
             likelihood = _LIKELIHOODS.get(likelihood) or json.loads(likelihood)
         if isinstance(likelihood, dict):
-            likelihood = keras.saving.deserialize_keras_object(likelihood)
+            likelihood = likelihoods.get(likelihood)
         return drawing.Draws(array, self._known["kind"], likelihood, self._known.get("columns"))
 
 

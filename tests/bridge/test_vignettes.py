@@ -20,6 +20,7 @@ def parameters(tmp_path):
     lines = (ROOT / "tests" / "cases" / "benchmark.jsonl").read_text(encoding="utf-8")
     report.write(tmp_path / "results", [json.loads(line) for line in lines.splitlines()])
     return {
+        "answers": "epochs = 1",
         "estimators": "draws = 10",
         "speed": f"results = '{tmp_path / 'results'}'",
     }
