@@ -10,7 +10,6 @@ write.csv(transform(data, held_out = +held_out), file.path(folder, "data.csv"), 
 train <- data[!data$held_out, ]
 test <- data[data$held_out, ]
 n <- nrow(train)
-
 features <- function(times) { # twenty bumps, so that a small network follows a winding curve
   exp(-0.5 * (outer(times, seq(0, 60, length.out = 20), "-") / 3)^2)
 }
