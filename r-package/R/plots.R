@@ -174,8 +174,11 @@ plot_calibration <- function(outputs, y, seed) {
   } else {
     ggplot2::geom_col(
       ggplot2::aes(y = .data$count), in_panel(found, 2),
-      width = 0.04, fill = colours[["pale"]]
+      position = "identity", width = 0.04, fill = colours[["pale"]]
     )
+  }
+  between <- if (nrow(found) > 1) { # of one point, ggplot2 would complain
+    ggplot2::geom_line(ggplot2::aes(y = .data$observed), colour = colours[["dark"]])
   }
   plot <- ggplot2::ggplot(in_panel(found, 1), ggplot2::aes(x = .data$predicted)) +
     ggplot2::geom_abline(
@@ -186,7 +189,7 @@ plot_calibration <- function(outputs, y, seed) {
       ggplot2::aes(ymin = .data$lower, ymax = .data$upper),
       colour = colours[["middle"]]
     ) +
-    ggplot2::geom_line(ggplot2::aes(y = .data$observed), colour = colours[["dark"]]) +
+    between +
     ggplot2::geom_point(ggplot2::aes(y = .data$observed), colour = colours[["dark"]]) +
     below +
     ggplot2::geom_blank(ggplot2::aes(x = 0, y = .data$y), in_panel(data.frame(y = 0:1), 1)) +

@@ -310,6 +310,8 @@ test_that("uncertainty, scores and calibration are data frames", {
 })
 
 test_that("what is wrong is refused in R's words", {
+  options <- options(warnPartialMatchArgs = FALSE)
+  on.exit(options(options))
   expect_refused(posterior_epred(model, x, unit = 5), paste(
     "`unit` is not an argument of posterior_epred. posterior_epred takes: object, newdata, draws,",
     "seed, batch_size, joint, training, verbose, likelihood."
@@ -342,6 +344,8 @@ test_that("a model of Keras 2 is refused", {
 })
 
 test_that("a function that calls an answer passes on its own arguments", {
+  options <- options(warnPartialMatchArgs = FALSE)
+  on.exit(options(options))
   mine <- function(fit, ...) posterior_epred(fit, ...)
   expect_identical(mine(model, x, draws = 20, seed = 1), posterior_epred(outputs))
   expect_error(mine(model, x, see = 1), "Did you mean 'seed'?", fixed = TRUE)
