@@ -1,7 +1,7 @@
 """The hand-over of draws to ArviZ."""
 
 from layer_api.answers import draws as drawing
-from layer_api.answers.intervals import drawn, seed_for_draws
+from layer_api.answers.intervals import drawn
 
 
 def to_datatree(
@@ -38,7 +38,7 @@ def to_datatree(
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
             draws as its call does, by rows where its estimator does so, which is cheaper for few
-            rows. Default `True`.
+            rows; draws of two rows then say nothing about their difference. Default `True`.
         training: Whether layers of Keras act as while they train: a network with Dropout is then
             drawn from too. Batch normalization stays as it is. Default `False`.
         verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
@@ -73,9 +73,11 @@ def to_datatree(
     from_dict = _from_dict()
     outputs = drawn((model, x, draws, seed, batch_size, joint, training, verbose, likelihood), y)
     groups = {
-        "posterior_predictive": drawing.posterior_predict(outputs, seed=seed_for_draws(seed)),
+        "posterior_predictive": drawing.posterior_predict(
+            outputs, seed=drawing.seed_for_draws(seed)
+        ),
         "log_likelihood": drawing.log_lik(outputs, y=y),
-        "observed_data": _observed(outputs, y),
+        "observed_data": drawing.with_observations(_observed, outputs, y),
     }
     of_draws = ("posterior_predictive", "log_likelihood")
     return from_dict({name: _variables(each, name in of_draws) for name, each in groups.items()})
@@ -92,18 +94,9 @@ def _from_dict():
     return from_dict
 
 
-def _observed(outputs, y):
+def _observed(outputs, y, _):
     """Return observations in the shape that draws of them have."""
-    if not isinstance(outputs, dict):
-        return _of_one_output(outputs, y)
-    y = drawing.one_for_each(y, list(outputs), "y")
-    return {name: _of_one_output(each, y[name]) for name, each in outputs.items()}
-
-
-def _of_one_output(outputs, y):
-    of_one_draw = drawing.with_columns(outputs)[0]
-    observed = outputs.likelihood.check_observations(y, of_one_draw)
-    return drawing.without_axis_of_one(observed[None])[0]
+    return drawing.without_axis_of_one(drawing.observations(outputs, y)[None])[0]
 
 
 def _variables(values, are_draws):

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from layer_api import keras_private, messages, noise, validation
+from layer_api import messages, noise, validation
 from layer_api.answers import likelihoods
 from layer_api.answers.functions import draw_outputs
 
@@ -31,7 +31,7 @@ _OF_PREDICTIONS = {
     "poisson",
 }  # fmt: skip
 # Numbers in one pass over draws, so that what is computed from them needs little memory.
-_AT_ONCE = 2**22
+AT_ONCE = 2**22
 
 
 class Draws(np.ndarray):
@@ -265,7 +265,7 @@ def posterior_predict(
     outputs = posterior_linpred(
         model, x, draws, seed, batch_size, joint, training, verbose, likelihood
     )
-    seed = noise.drawn_seed() if seed is None else seed
+    seed = seed_for_draws(seed)
     return for_each_output(lambda each, name: observed(each, f"{seed}/{name}"), outputs)
 
 
@@ -331,10 +331,7 @@ def log_lik(
     outputs = posterior_linpred(
         model, x, draws, seed, batch_size, joint, training, verbose, likelihood
     )
-    if not isinstance(outputs, dict):
-        return log_density(outputs, y, None)
-    y = one_for_each(y, list(outputs), "y")
-    return {name: log_density(each, y[name], name) for name, each in outputs.items()}
+    return with_observations(log_density, outputs, y)
 
 
 # --- Of one output -------------------------------------------------------------------------------
@@ -361,7 +358,7 @@ def in_parts(function, outputs):
 
     What is drawn for a part does not depend on how many rows are computed together.
     """
-    n = max(1, _AT_ONCE // max(1, outputs[0].size))
+    n = max(1, AT_ONCE // max(1, outputs[0].size))
     parts = [
         keras.ops.convert_to_numpy(function(outputs[first : first + n], first // n))
         for first in range(0, len(outputs), n)
@@ -395,6 +392,16 @@ def log_density(outputs, y, name):
     y = likelihood.check_observations(y, outputs)
     density = in_parts(lambda part, _: likelihood.log_prob(y, part), outputs)
     return Draws(density, "log_lik", likelihood)
+
+
+def seed_for_draws(seed):
+    """Return the seed of what is drawn beside the weights: the user's, or another every time."""
+    return noise.drawn_seed() if seed is None else seed
+
+
+def observations(outputs, y):
+    """Return observations of an output, checked, as the likelihood has them."""
+    return outputs.likelihood.check_observations(y, with_columns(outputs)[0])
 
 
 def without_axis_of_one(array):
@@ -481,11 +488,12 @@ def check_draws(value, likelihood, kind="linpred"):
         return {
             name: check_draws(each, each_likelihood[name], kind) for name, each in value.items()
         }
-    if isinstance(value, Draws) and value.kind != kind:
+    known_kind = getattr(value, "kind", None)  # not that of draws which NumPy put together
+    if known_kind not in (None, kind):
         raise messages.invalid(
             "model",
             f"a model, or draws of {KINDS[kind]}()",
-            f"draws of {KINDS[value.kind]}()",
+            f"draws of {KINDS[known_kind]}()",
             f"Keep what {KINDS[kind]}() returns: every answer can be had of it.",
         )
     if value.ndim < 2 or not value.size or value.dtype.kind not in "fiu":
@@ -616,15 +624,24 @@ def one_for_each(values, names, argument="likelihood"):
 
 def check_before_drawing(model, x, y, likelihood):
     """Refuse observations that do not fit before time goes into draws."""
-    shapes = keras_private.output_shapes(model)
-    if len(shapes) != 1 or None in shapes[0][1:]:
-        return
-    outputs = Draws(np.empty((1, 1)), "linpred", meanings_of(model, likelihood))
-    if isinstance(outputs.likelihood, (dict, list)):
+    if not getattr(model, "outputs", None):  # of a subclassed model the shapes are not known
         return
     rows = len(keras.tree.flatten(x)[0])
-    shape = (rows, *shapes[0][1:]) if len(shapes[0]) > 1 else (rows, 1)
-    likelihood_of(outputs).check_observations(y, np.broadcast_to(np.float32(0), shape))
+    is_sequential = isinstance(model, keras.Sequential)
+    outputs = model.outputs[0] if is_sequential else _by_name(model, model.output)
+    meanings = meanings_of(model, likelihood)
+    if isinstance(outputs, dict):
+        meanings = one_for_each(meanings, list(outputs))
+
+    def check(output, y, name):
+        shape = output.shape[1:]
+        if None not in shape:
+            zeros = np.broadcast_to(np.float32(0), (1, rows, *(shape or (1,))))
+            made = Draws(zeros, "linpred", meanings[name] if name else meanings)
+            likelihood_of(made, name)
+            observations(made, y)
+
+    with_observations(check, outputs, y)
 
 
 def for_each_output(function, outputs):
@@ -632,3 +649,11 @@ def for_each_output(function, outputs):
     if isinstance(outputs, dict):
         return {name: function(each, name) for name, each in outputs.items()}
     return function(outputs, None)
+
+
+def with_observations(function, outputs, y):
+    """Return what a function of draws, observations and a name makes of each output."""
+    if isinstance(outputs, dict):
+        y = one_for_each(y, list(outputs), "y")
+        return {name: function(each, y[name], name) for name, each in outputs.items()}
+    return function(outputs, y, None)

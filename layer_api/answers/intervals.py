@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from layer_api import backend, keras_private, messages, noise, validation
+from layer_api import backend, keras_private, messages, validation
 from layer_api.answers import draws as drawing
 from layer_api.answers import likelihoods
 from layer_api.layers.dense_variational import DenseVariational, is_block
@@ -25,7 +25,7 @@ from layer_api.messages import REQUIRED
 from layer_api.weights import distributions
 
 # Numbers of draws that are computed with at once, so that many rows need little memory.
-_AT_ONCE = 2**22
+_AT_ONCE = drawing.AT_ONCE
 # Draws for the interval of a weight whose quantiles have no closed form, and their seed.
 _DRAWS_OF_WEIGHTS, _SEED_OF_WEIGHTS = 10_000, 1
 # Lines of a table that is printed.
@@ -156,7 +156,7 @@ def predictive_interval(
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
             draws as its call does, by rows where its estimator does so, which is cheaper for few
-            rows. Default `True`.
+            rows; draws of two rows then say nothing about their difference. Default `True`.
         training: Whether layers of Keras act as while they train: a network with Dropout is then
             drawn from too. Batch normalization stays as it is. Default `False`.
         verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
@@ -225,7 +225,7 @@ def predictive_error(
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
             draws as its call does, by rows where its estimator does so, which is cheaper for few
-            rows. Default `True`.
+            rows; draws of two rows then say nothing about their difference. Default `True`.
         training: Whether layers of Keras act as while they train: a network with Dropout is then
             drawn from too. Batch normalization stays as it is. Default `False`.
         verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
@@ -254,10 +254,7 @@ def predictive_error(
     predicted = _predicted(
         (model, x, draws, seed, batch_size, joint, training, verbose, likelihood), y
     )
-    if not isinstance(predicted, dict):
-        return _error(predicted, y)
-    y = drawing.one_for_each(y, list(predicted), "y")
-    return {name: _error(each, y[name]) for name, each in predicted.items()}
+    return drawing.with_observations(_error, predicted, y)
 
 
 def posterior_interval(model, prob=0.9):
@@ -355,7 +352,7 @@ def uncertainty(
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
             draws as its call does, by rows where its estimator does so, which is cheaper for few
-            rows. Default `True`.
+            rows; draws of two rows then say nothing about their difference. Default `True`.
         training: Whether layers of Keras act as while they train: a network with Dropout is then
             drawn from too. Batch normalization stays as it is. Default `False`.
         verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
@@ -445,7 +442,7 @@ def _interval(predicted, prob):
     return Interval(ends[..., 0], ends[..., 1], prob)
 
 
-def _error(predicted, y):
+def _error(predicted, y, _):
     array = drawing.with_columns(predicted)
     # Where nothing is known of the observations, any number can be one.
     likelihood = predicted.likelihood or likelihoods.NormalLikelihood(scale=1.0)
@@ -700,11 +697,6 @@ def probabilities(likelihood, outputs):
 def numpy_64(tensor):
     """Return a tensor as an array of NumPy of 64 bits."""
     return np.asarray(keras.ops.convert_to_numpy(tensor)).astype("float64")
-
-
-def seed_for_draws(seed):
-    """Return the seed of what is drawn beside the weights: the user's, or another every time."""
-    return noise.drawn_seed() if seed is None else seed
 
 
 def table(columns, rows):

@@ -63,7 +63,7 @@ def plot_interval(
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
             draws as its call does, by rows where its estimator does so, which is cheaper for few
-            rows. Default `True`.
+            rows; draws of two rows then say nothing about their difference. Default `True`.
         training: Whether layers of Keras act as while they train: a network with Dropout is then
             drawn from too. Batch normalization stays as it is. Default `False`.
         verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
@@ -154,7 +154,7 @@ def plot_predicted(
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
             draws as its call does, by rows where its estimator does so, which is cheaper for few
-            rows. Default `True`.
+            rows; draws of two rows then say nothing about their difference. Default `True`.
         training: Whether layers of Keras act as while they train: a network with Dropout is then
             drawn from too. Batch normalization stays as it is. Default `False`.
         verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
@@ -234,7 +234,7 @@ def plot_calibration(
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
             draws as its call does, by rows where its estimator does so, which is cheaper for few
-            rows. Default `True`.
+            rows; draws of two rows then say nothing about their difference. Default `True`.
         training: Whether layers of Keras act as while they train: a network with Dropout is then
             drawn from too. Batch normalization stays as it is. Default `False`.
         verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
@@ -322,7 +322,7 @@ def plot_uncertainty(
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
             draws as its call does, by rows where its estimator does so, which is cheaper for few
-            rows. Default `True`.
+            rows; draws of two rows then say nothing about their difference. Default `True`.
         training: Whether layers of Keras act as while they train: a network with Dropout is then
             drawn from too. Batch normalization stays as it is. Default `False`.
         verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
@@ -515,8 +515,7 @@ def _drawn(arguments, y, check, least=1):
         )
     if y is REQUIRED:
         return outputs, None
-    of_one_draw = drawing.with_columns(outputs)[0]
-    return outputs, outputs.likelihood.check_observations(y, of_one_draw).ravel()
+    return outputs, drawing.observations(outputs, y).ravel()
 
 
 def _refuse_several(outputs, name):

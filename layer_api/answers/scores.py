@@ -19,7 +19,6 @@ from layer_api.answers.intervals import (
     is_of_classes,
     numpy_64,
     probabilities,
-    seed_for_draws,
     table,
 )
 
@@ -153,7 +152,7 @@ def score(
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
             draws as its call does, by rows where its estimator does so, which is cheaper for few
-            rows. Default `True`.
+            rows; draws of two rows then say nothing about their difference. Default `True`.
         training: Whether layers of Keras act as while they train: a network with Dropout is then
             drawn from too. Batch normalization stays as it is. Default `False`.
         verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
@@ -234,7 +233,7 @@ def calibration(
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
             draws as its call does, by rows where its estimator does so, which is cheaper for few
-            rows. Default `True`.
+            rows; draws of two rows then say nothing about their difference. Default `True`.
         training: Whether layers of Keras act as while they train: a network with Dropout is then
             drawn from too. Batch normalization stays as it is. Default `False`.
         verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
@@ -280,11 +279,10 @@ def calibration(
 def _of_outputs(function, arguments, y, least=2):
     """Return what a function of draws, observations, seed and name makes of each output."""
     outputs = drawn(arguments, y, least)
-    seed = seed_for_draws(arguments[3])
-    if not isinstance(outputs, dict):
-        return function(outputs, y, seed, None)
-    y = drawing.one_for_each(y, list(outputs), "y")
-    return {name: function(each, y[name], seed, name) for name, each in outputs.items()}
+    seed = drawing.seed_for_draws(arguments[3])
+    return drawing.with_observations(
+        lambda each, y, name: function(each, y, seed, name), outputs, y
+    )
 
 
 # --- Scores --------------------------------------------------------------------------------------
@@ -333,7 +331,7 @@ def _checked(outputs, y, name):
     """Return the likelihood, and the observations in the shape that draws of them have."""
     likelihood = drawing.likelihood_of(outputs, name)
     of_one_draw = drawing.with_columns(outputs)[0]
-    y = likelihood.check_observations(y, of_one_draw)
+    y = drawing.observations(outputs, y)
     if isinstance(likelihood, likelihoods.CategoricalLikelihood):
         return likelihood, np.broadcast_to(y, of_one_draw.shape[:-1])
     units = likelihood.units_of(of_one_draw.shape[-1])

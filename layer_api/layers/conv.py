@@ -343,8 +343,7 @@ class Conv1DReparameterization(Reparameterization, _Conv):
     The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
     whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
     that the variance of the gradient does not fall below a bound, however large the batch. Use it
-    where that does not matter: where a prediction is to be a draw of a whole function, or where
-    `kernel_posterior_fn` is not normal.
+    where `kernel_posterior_fn` is not normal.
 
     Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
     that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
@@ -552,8 +551,7 @@ class Conv2DReparameterization(Reparameterization, _Conv):
     The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
     whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
     that the variance of the gradient does not fall below a bound, however large the batch. Use it
-    where that does not matter: where a prediction is to be a draw of a whole function, or where
-    `kernel_posterior_fn` is not normal.
+    where `kernel_posterior_fn` is not normal.
 
     Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
     that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
@@ -761,8 +759,7 @@ class Conv3DReparameterization(Reparameterization, _Conv):
     The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
     whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
     that the variance of the gradient does not fall below a bound, however large the batch. Use it
-    where that does not matter: where a prediction is to be a draw of a whole function, or where
-    `kernel_posterior_fn` is not normal.
+    where `kernel_posterior_fn` is not normal.
 
     Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
     that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the

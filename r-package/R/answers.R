@@ -364,7 +364,7 @@ log_lik.layerapi_draws <-
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
 #'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
-#'   rows. Default `TRUE`.
+#'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
 #' @param training Whether layers of Keras act as while they train: a network with Dropout is then
 #'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
 #' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
@@ -448,7 +448,7 @@ predictive_interval.layerapi_draws <-
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
 #'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
-#'   rows. Default `TRUE`.
+#'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
 #' @param training Whether layers of Keras act as while they train: a network with Dropout is then
 #'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
 #' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
@@ -610,7 +610,7 @@ tidy.tf_keras.src.engine.base_layer.Layer <-
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
 #'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
-#'   rows. Default `TRUE`.
+#'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
 #' @param training Whether layers of Keras act as while they train: a network with Dropout is then
 #'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
 #' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
@@ -708,7 +708,7 @@ uncertainty <- function(
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
 #'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
-#'   rows. Default `TRUE`.
+#'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
 #' @param training Whether layers of Keras act as while they train: a network with Dropout is then
 #'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
 #' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
@@ -787,7 +787,7 @@ score <- function(
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
 #'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
-#'   rows. Default `TRUE`.
+#'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
 #' @param training Whether layers of Keras act as while they train: a network with Dropout is then
 #'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
 #' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they

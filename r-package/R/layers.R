@@ -223,8 +223,7 @@ layer_conv_1d_flipout <- function(
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
-#' where that does not matter: where a prediction is to be a draw of a whole function, or where
-#' `kernel_posterior_fn` is not normal.
+#' where `kernel_posterior_fn` is not normal.
 #'
 #' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
@@ -460,8 +459,7 @@ layer_conv_2d_flipout <- function(
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
-#' where that does not matter: where a prediction is to be a draw of a whole function, or where
-#' `kernel_posterior_fn` is not normal.
+#' where `kernel_posterior_fn` is not normal.
 #'
 #' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
@@ -697,8 +695,7 @@ layer_conv_3d_flipout <- function(
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
-#' where that does not matter: where a prediction is to be a draw of a whole function, or where
-#' `kernel_posterior_fn` is not normal.
+#' where `kernel_posterior_fn` is not normal.
 #'
 #' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the
@@ -1013,8 +1010,7 @@ layer_dense_local_reparameterization <- function(
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
-#' where that does not matter: where a prediction is to be a draw of a whole function, or where
-#' `kernel_posterior_fn` is not normal.
+#' where `kernel_posterior_fn` is not normal.
 #'
 #' Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so
 #' that `fit()` minimizes the negative evidence lower bound. The divergence counts once for the

@@ -1,4 +1,4 @@
-"""Write what the docstrings of several layers share into each of them.
+"""Write what the docstrings of several layers, or answers, share into each of them.
 
 A docstring in the source is whole, for readers and for tools. What several share is here once: the
 paragraphs on estimators and losses, the arguments, the errors. `generate.py` runs this; everything
@@ -89,8 +89,7 @@ PARAGRAPHS = {
         "The plainest estimator, for a kernel of any distribution: one draw of the kernel serves "
         "the whole batch. A call costs half of what Flipout's costs. But the examples share their "
         "noise, so that the variance of the gradient does not fall below a bound, however large "
-        "the batch. Use it where that does not matter: where a prediction is to be a draw of a "
-        "whole function, or where `kernel_posterior_fn` is not normal."
+        "the batch. Use it where `kernel_posterior_fn` is not normal."
     ],
     "LocalReparameterization": [
         "The local reparameterization draws the outputs instead of the kernel, from the "
@@ -116,6 +115,22 @@ RAISES = {
     "TypeError": "An argument has the wrong type, or is not known.",
 }
 
+# How draws are made, for every answer that makes them.
+OF_DRAWS = {
+    "seed": "Whole number from 0 to 2147483647 that the draws depend on, in place of the state of "
+    "the model's noise. The same seed repeats them, in both languages. Default `None`: the "
+    "model's noise goes on as after as many calls.",
+    "batch_size": "Whole number of at least 1, how many rows are computed together. The draws do "
+    "not depend on it. Default `None`: as many as a quarter of a gigabyte allows.",
+    "joint": "Whether a draw is one function: one set of weights for all rows. `False`: each layer "
+    "draws as its call does, by rows where its estimator does so, which is cheaper for few rows; "
+    "draws of two rows then say nothing about their difference. Default `True`.",
+    "training": "Whether layers of Keras act as while they train: a network with Dropout is then "
+    "drawn from too. Batch normalization stays as it is. Default `False`.",
+    "verbose": 'Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they '
+    'take some seconds. Default `"auto"`.',
+}
+
 
 def sections(docstring):
     """Return the paragraphs in front and the sections (Args, Returns, …) of a docstring."""
@@ -129,7 +144,7 @@ def entries(section):
     return {name: " ".join(text.split()) for name, text in found}
 
 
-def docstring(layer_class):
+def of_layer(layer_class):
     """Return the docstring of a layer with all that it shares with others."""
     front, parts = sections(layer_class.__doc__)
     bases = [base for base in layer_class.__mro__ if base.__doc__]
@@ -171,6 +186,16 @@ def docstring(layer_class):
     return "\n\n".join(lines)
 
 
+def of_answer(function):
+    """Return the docstring of an answer with what it shares with others on how draws are made."""
+    docstring = inspect.cleandoc(function.__doc__)
+    for name, text in OF_DRAWS.items():
+        entry = rf"^    {name}: .*?(?=^    [\w*]+: |^$)"
+        written = _wrap(f"{name}: {text}", "    ") + "\n"
+        docstring = re.sub(entry, lambda _: written, docstring, count=1, flags=re.M | re.S)  # noqa: B023
+    return docstring
+
+
 def _lead(text):
     return " ".join(text.split()[:4])
 
@@ -186,19 +211,18 @@ def _wrap(text, indent, hanging="    "):
     )  # fmt: skip
 
 
-def sources(layer_classes):
-    """Return the files that define layers as {path: text}, with whole docstrings."""
+def sources(layer_classes, answers):
+    """Return the files that define layers and answers as {path: text}, with whole docstrings."""
     found = {}
-    for layer_class in layer_classes:
-        path = pathlib.Path(inspect.getsourcefile(layer_class))
+    written = {layer_class: of_layer(layer_class) for layer_class in layer_classes}
+    written |= {function: of_answer(function) for function in answers}
+    for described, docstring in written.items():
+        path = pathlib.Path(inspect.getsourcefile(described))
         lines = found.setdefault(path, path.read_text(encoding="utf-8")).split("\n")
         tree = ast.parse("\n".join(lines))
-        node = next(
-            n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == layer_class.__name__
-        )
-        written = node.body[0]
-        text = textwrap.indent(docstring(layer_class), "    ")
-        new = f'    """{text.strip()}\n    """'
-        lines[written.lineno - 1 : written.end_lineno] = new.split("\n")
+        node = next(n for n in tree.body if getattr(n, "name", None) == described.__name__)
+        old = node.body[0]
+        new = f'    """{textwrap.indent(docstring, "    ").strip()}\n    """'
+        lines[old.lineno - 1 : old.end_lineno] = new.split("\n")
         found[path] = "\n".join(lines)
     return found

@@ -338,7 +338,12 @@ def files():
 
 def sources():
     """Return the files of the core whose docstrings have parts in common, as {path: text}."""
-    return docstrings.sources([function.layer_class for function in LAYERS.values()])
+    public = [getattr(layer_api, name) for name in layer_api.__all__]
+    return docstrings.sources(
+        [function.layer_class for function in LAYERS.values()],
+        [each for each in public if getattr(each, "__module__", "").startswith("layer_api.answers")
+         and inspect.isfunction(each)],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

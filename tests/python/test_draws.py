@@ -214,8 +214,13 @@ class TestModels:
         assert posterior_predict(model, x, draws=4, seed=1)["z"].dtype.kind == "i"
         density = log_lik(model, x, {"y": X[:, 0], "z": np.arange(6) % 3}, draws=4, seed=1)
         assert {each.shape for each in density.values()} == {(4, 6)}
+        before = states(model)
         with pytest.raises(ValueError, match="`y` must be one for each output"):
             log_lik(model, x, {"y": X[:, 0]}, draws=4)
+        with pytest.raises(ValueError, match="`y` must be labels from 0 to 2"):
+            log_lik(model, x, {"y": X[:, 0], "z": np.full(6, 3)}, draws=4)
+        for one, same in zip(before, states(model), strict=True):
+            assert np.array_equal(one, same)
 
     def test_a_list_of_outputs_has_their_names(self):
         i = keras.Input((3,))
@@ -428,6 +433,8 @@ class TestExpectationsAndObservations:
             posterior_epred(posterior_predict(outputs))
         with pytest.raises(ValueError, match="`x` must be left out"):
             posterior_epred(outputs, X)
+        twice = np.concatenate([outputs, outputs])
+        assert posterior_epred(twice, likelihood="normal").shape == (14, 6)
 
 
 BAD = {
