@@ -24,6 +24,7 @@ from layer_api.answers.likelihoods import (
     LaplaceLikelihood,
     LogNormalLikelihood,
     NegativeBinomialLikelihood,
+    NegativeLogLikelihood,
     NormalLikelihood,
     NormalMixtureLikelihood,
     PoissonLikelihood,
@@ -77,7 +78,8 @@ from layer_api.layers.embedding import (
 )
 from layer_api.layers.shared_scale import SharedScale, layer_shared_scale
 from layer_api.layers.variable import VariableLayer, layer_variable
-from layer_api.training.kl import set_kl_weight
+from layer_api.training.evidence import elbo
+from layer_api.training.kl import KLAnnealing, KLHistory, set_kl_weight
 from layer_api.version import __version__
 from layer_api.weights.divergences import KLDivergence, MonteCarloKL
 from layer_api.weights.posteriors import (
@@ -123,7 +125,9 @@ __all__ = [
     "DistributionLambda",
     "EmbeddingReparameterization",
     "GammaLikelihood",
+    "KLAnnealing",
     "KLDivergence",
+    "KLHistory",
     "LaplaceLikelihood",
     "LaplacePrior",
     "LogNormalLikelihood",
@@ -131,6 +135,7 @@ __all__ = [
     "MonteCarloKL",
     "MultivariateNormalTriL",
     "NegativeBinomialLikelihood",
+    "NegativeLogLikelihood",
     "NormalLikelihood",
     "NormalMixtureLikelihood",
     "NormalPrior",
@@ -145,6 +150,7 @@ __all__ = [
     "calibration",
     "default_mean_field_normal_fn",
     "default_multivariate_normal_fn",
+    "elbo",
     "layer_autoregressive",
     "layer_conv_1d_flipout",
     "layer_conv_1d_reparameterization",

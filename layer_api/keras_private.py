@@ -5,10 +5,12 @@
 
 import contextlib
 import functools
+import inspect
 
 import keras
 from keras.src import backend as keras_backend
 from keras.src.backend.common import global_state, stateless_scope
+from keras.src.losses import loss as loss_module
 from keras.src.random import seed_generator
 
 # A loss that is a function of the weights is evaluated when a model collects its losses, and this
@@ -64,6 +66,113 @@ class HeldNumber(keras.random.SeedGenerator):
                 f"holds the values of all variables. {remedy}"
             )
         self.state.assign(number)
+
+
+class ObservedSteps:
+    """What is added to the steps of a compiled model while `fit()` runs, and taken away after it.
+
+    Keras calls these methods in the functions that it compiles, so those are kept apart from the
+    plain ones: a second `fit()` compiles nothing.
+
+    Args:
+        model: compiled model.
+        metric: metric of Keras, which is among those of the model while its steps are observed.
+        around_step: function `(is_training)` that returns a context in which a step is run.
+        on_loss: function that gets, in each step, how many rows the batch has, and the value of
+            the compiled loss, None where there is none.
+    """
+
+    def __init__(self, model, metric, around_step, on_loss):
+        self.metric = metric
+        self._around_step = around_step
+        self._on_loss = on_loss
+        self._compile_loss = model._compile_loss
+        self._functions = {True: (None, None), False: (None, None)}
+
+    @classmethod
+    def of(cls, model):
+        """Return the observation of a model as it is compiled now, or None."""
+        kept = vars(model).get("_observed_steps")
+        return kept if kept and kept._compile_loss is model._compile_loss else None
+
+    def start(self, model):
+        """Observe the steps from now on."""
+        if "compute_loss" in vars(model):  # training was interrupted
+            return
+        untracked(
+            model,
+            _observed_steps=self,
+            train_step=self._observed(model.train_step, True),
+            test_step=self._observed(model.test_step, False),
+            compute_loss=self._with_loss(model, model.compute_loss),
+        )
+        list.append(model._metrics, self.metric)  # Keras tracks no metric once a model is built
+        self._swap(model, True)
+
+    def stop(self, model):
+        """Leave the model as it was before `start()`."""
+        for name in ("train_step", "test_step", "compute_loss"):
+            del vars(model)[name]
+        list.remove(model._metrics, self.metric)
+        self._swap(model, False)
+
+    def _swap(self, model, is_observed):
+        self._functions[not is_observed] = model.train_function, model.test_function
+        model.train_function, model.test_function = self._functions[is_observed]
+        if is_observed:  # `fit()` has made the plain one already
+            model.make_train_function()
+
+    def _observed(self, step, is_training):
+        @functools.wraps(step)
+        def observed(*args, **kwargs):
+            with self._around_step(is_training):
+                return step(*args, **kwargs)
+
+        return observed
+
+    def _with_loss(self, model, compute_loss):
+        @functools.wraps(compute_loss)
+        def observed(x=None, y=None, y_pred=None, sample_weight=None, *args, **kwargs):
+            recorded = _RecordedLoss(self._compile_loss) if self._compile_loss else None
+            untracked(model, _compile_loss=recorded)
+            try:
+                total = compute_loss(x, y, y_pred, sample_weight, *args, **kwargs)
+            finally:
+                untracked(model, _compile_loss=self._compile_loss)
+            inputs = next(each for each in keras.tree.flatten(x) if each is not None)
+            value = recorded.value if recorded else None
+            if value is not None and hasattr(loss_module, "unscale_loss_for_distribution"):
+                value = loss_module.unscale_loss_for_distribution(value)
+            self._on_loss(keras.ops.shape(inputs)[0], value)
+            return total
+
+        return observed
+
+
+class _RecordedLoss:
+    """The compiled loss of a model, which keeps its value."""
+
+    def __init__(self, compile_loss):
+        self._compile_loss = compile_loss
+        self.value = None
+
+    def __call__(self, *args, **kwargs):
+        self.value = self._compile_loss(*args, **kwargs)
+        return self.value
+
+    def __getattr__(self, name):
+        return getattr(self._compile_loss, name)
+
+
+def callbacks_of_fit():
+    """Return the callbacks of the `fit()` that runs the method of a callback which calls this."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, keras.callbacks.CallbackList):
+            return list(caller.callbacks)
+        frame = frame.f_back
+    return []
 
 
 def is_in_stateless_scope():

@@ -13,6 +13,7 @@ import numpy as np
 from layer_api import backend, messages, validation
 from layer_api.answers import draws as drawing
 from layer_api.answers import intervals, likelihoods, scores
+from layer_api.training import evidence
 
 
 def with_signature(function, names, optional, variadic):
@@ -186,6 +187,21 @@ class TableForR:
         return Numbers(flat, may_be_whole=True)
 
 
+class RecordForR:
+    """Values by name on their way to R, which makes a list of a class of them.
+
+    Args:
+        of_class: name of the class in R.
+        text: how the list is printed.
+        values: dictionary.
+    """
+
+    def __init__(self, of_class, text, values):
+        self.of_class = of_class
+        self.text = text
+        self.values = values
+
+
 class DrawsOfR:
     """Draws on their way back from R, which reticulate would make an array of R again.
 
@@ -240,7 +256,8 @@ _ANSWERS = {
     for function in (
         drawing.posterior_linpred, drawing.posterior_epred, drawing.posterior_predict,
         drawing.log_lik, intervals.predictive_interval, intervals.predictive_error,
-        intervals.uncertainty, scores.score, scores.calibration, posterior_interval, tidy,
+        intervals.uncertainty, scores.score, scores.calibration, evidence.elbo, posterior_interval,
+        tidy,
     )
 }  # fmt: skip
 
@@ -290,6 +307,8 @@ def _for_r(value):
         numbers_of = {"estimate": value.values, "std.error": value.std_errors}
         columns = {name: np.array(list(each.values())) for name, each in numbers_of.items()}
         return TableForR({"metric": list(value), **columns})
+    if isinstance(value, evidence.Elbo):
+        return RecordForR("layerapi_elbo", repr(value), value._asdict())
     if isinstance(value, scores.Calibration):
         columns = value._asdict()
         known = {name: columns.pop(name) for name in ("kind", "pit")}

@@ -1474,3 +1474,48 @@ def from_loss(loss):
     if type(loss) in of_classes and getattr(loss, "axis", -1) == -1:
         return CategoricalLikelihood(from_logits=loss.from_logits)
     return None
+
+
+@keras.saving.register_keras_serializable("layer_api")
+class NegativeLogLikelihood(keras.metrics.MeanMetricWrapper):
+    """Metric: the mean negative log-likelihood of the rows, whatever the loss is.
+
+    Use it where the loss is another one, or has more in it: a network that is compiled with
+    `"mse"` can be watched by the likelihood it will be judged by. In the history it is `nll` and
+    `val_nll`. `KLHistory` gives the same numbers where the loss is the likelihood.
+
+    Args:
+        likelihood: Likelihood, or its name.
+        name: Text, the name in the history. Default `"nll"`.
+        **kwargs: `dtype`, as all metrics of Keras have it.
+
+    Returns:
+        A Keras metric.
+
+    Raises:
+        ValueError: `likelihood` is a name that is not known.
+        TypeError: `likelihood` is no likelihood, or an argument is not known.
+
+    Example:
+
+    ```python
+    model = keras.Sequential([keras.Input(shape=(13,)), layer_api.DenseFlipout(1)])
+    metric = layer_api.NegativeLogLikelihood(layer_api.NormalLikelihood(scale=0.5))
+    model.compile(optimizer="adam", loss="mse", metrics=[metric])
+    ```
+    """
+
+    def __init__(self, likelihood, name="nll", **kwargs):
+        likelihood = get(likelihood)
+        if unknown := sorted(set(kwargs) - {"dtype"}):
+            raise validation.unknown_argument(
+                unknown[0], type(self).__name__, ("likelihood", "name"), ("dtype",)
+            )
+        super().__init__(likelihood.call, name, **kwargs)
+        self._direction = "down"
+        self.likelihood = likelihood
+
+    def get_config(self):
+        """Return the arguments that make an equal metric."""
+        config = {key: value for key, value in super().get_config().items() if key != "fn"}
+        return {**config, "likelihood": keras.saving.serialize_keras_object(self.likelihood)}

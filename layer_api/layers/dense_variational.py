@@ -279,7 +279,7 @@ class DenseVariational(DrawingLayer):
             )
         if self.joint.depends_on_inputs:
             p = self.joint.distribution("prior", inputs)
-            self.add_loss(self._divergence(q, p, key))
+            self.add_loss(self._weighted(self._divergence(q, p, key)))
         return self._activate(self._apply(inputs, self._cast(weights)))
 
     def compute_output_shape(self, input_shape):
@@ -316,12 +316,29 @@ class DenseVariational(DrawingLayer):
         """Return the posterior of all weights, unless it depends on the inputs."""
         return {} if self.joint.depends_on_inputs else {"weights": self.posterior()}
 
+    def divergences(self, state):
+        """Return the divergence of all weights, without `kl_weight`, in a state of the noise."""
+        if self.joint.depends_on_inputs:
+            raise messages.invalid(
+                "model",
+                "a model whose divergence is that of its weights alone",
+                f"the layer '{self.name}', whose posterior or prior is a function of its inputs",
+                "There the divergence is another one in each call: see `losses` after a call.",
+            )
+        q, p = self.joint.distribution("posterior"), self.joint.distribution("prior")
+        return [self._divergence(q, p, noise.key(state, "kernel"))]
+
+    def count_variational_weights(self):
+        """Return how many numbers have a posterior."""
+        return self.joint.size
+
     def _divergence_of_last_call(self):
         q, p = self.joint.distribution("posterior"), self.joint.distribution("prior")
-        return self._divergence(q, p, noise.key(noise.previous(self.seed_generator), "kernel"))
+        key = noise.key(noise.previous(self.seed_generator), "kernel")
+        return self._weighted(self._divergence(q, p, key), "weights")
 
     def _divergence(self, q, p, key):
-        """Return `kl_weight` times the divergence of q from p; an estimate draws under `key`."""
+        """Return the divergence of q from p; an estimate draws under `key`."""
         q_is_ours, p_is_ours = (not backend.distributions.is_distribution(d) for d in (q, p))
         if self.kl_use_exact:
             if not distributions.has_closed_form(q, p):
@@ -336,7 +353,7 @@ class DenseVariational(DrawingLayer):
             divergence = ops.sum(
                 log_ratio - backend.distributions.log_prob(self.joint.to_library(p), value)
             )
-        return self._weighted(divergence)
+        return divergence
 
     def _exact(self, q, p):
         if distributions.has_closed_form(q, p):

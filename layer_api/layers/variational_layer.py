@@ -6,7 +6,10 @@ An estimator (`estimators.py`) says how the noise of a weight reaches the output
 (`dense.py`) says what the weight does to the inputs. A layer is one of each.
 """
 
+import contextlib
 import functools
+import math
+import threading
 
 import keras
 from keras import ops
@@ -14,6 +17,29 @@ from keras import ops
 from layer_api import backend, keras_private, messages, noise, validation
 from layer_api.layers.base import SeededLayer
 from layer_api.weights.variational_weight import ROLES, VariableStore, VariationalWeight
+
+
+class _Noted(threading.local):
+    def __init__(self):
+        self.divergences = None
+
+
+_noted = _Noted()
+
+
+@contextlib.contextmanager
+def noted_divergences():
+    """Take note of the divergences that layers compute inside.
+
+    Yields:
+        A dictionary with two tensors for each divergence: its weight, and itself without it. What
+        is computed twice is there once.
+    """
+    before, _noted.divergences = _noted.divergences, {}
+    try:
+        yield _noted.divergences
+    finally:
+        _noted.divergences = before
 
 
 class DrawingLayer(SeededLayer):
@@ -30,27 +56,56 @@ class DrawingLayer(SeededLayer):
             1.0 if kl_weight is None else kl_weight, "kl_weight"
         )
         keras_private.untracked(
-            self, _kl_weight=kl_weight, _variables_of_weights=VariableStore(self), _fixed_state=None
+            self,
+            _kl_weight=kl_weight,
+            _annealed_kl_weight=None,
+            _variables_of_weights=VariableStore(self),
+            _fixed_state=None,
         )
 
     @property
     def kl_weight(self):
-        """Factor on the divergence, which may be changed at any time; see `set_kl_weight()`."""
-        return self._kl_weight
+        """Factor on the divergence, which may be changed at any time; see `set_kl_weight()`.
+
+        While `KLAnnealing` changes it, this is its value as of now; the configuration keeps the
+        layer's own.
+        """
+        return self._kl_weight if self._annealed_kl_weight is None else self._annealed_kl_weight
 
     @kl_weight.setter
     def kl_weight(self, value):
         value = validation.check_weight("kl_weight", value)
         self._kl_weight_state.assign(value, "Use set_kl_weight(model, value) there.")
-        keras_private.untracked(self, _kl_weight=value)
+        keras_private.untracked(self, _kl_weight=value, _annealed_kl_weight=None)
 
-    def _weighted(self, divergence):
-        """Return `kl_weight` times a divergence."""
-        return ops.cast(self._kl_weight_state.value, divergence.dtype) * divergence
+    @property
+    def own_kl_weight(self):
+        """The number that the layer was given for `kl_weight`, whatever anneals it."""
+        return 1.0 if self._kl_weight is None else self._kl_weight
+
+    def anneal_kl_weight(self, value):
+        """Weight the divergence otherwise for some time; None is for the layer's own weight."""
+        self._kl_weight_state.assign(
+            self.own_kl_weight if value is None else value, "Call jax_state_sync() first."
+        )
+        keras_private.untracked(self, _annealed_kl_weight=value)
+
+    def _weighted(self, divergence, what=None):
+        """Return `kl_weight` times a divergence.
+
+        Args:
+            divergence: scalar tensor.
+            what: what the divergence is of. Default: one call, which counts beside all others.
+        """
+        weight = ops.cast(self._kl_weight_state.value, divergence.dtype)
+        if _noted.divergences is not None:
+            key = object() if what is None else (id(self), what)
+            _noted.divergences[key] = weight, divergence
+        return weight * divergence
 
     def get_config(self):
         """Return the arguments that make an equal layer; refuse functions that cannot be saved."""
-        return {**super().get_config(), "seed": self.seed, "kl_weight": self.kl_weight}
+        return {**super().get_config(), "seed": self.seed, "kl_weight": self._kl_weight}
 
     def save_own_variables(self, store):
         """Save the weights and the state of the noise."""
@@ -164,9 +219,19 @@ class VariationalLayer(DrawingLayer):
         present = {name: each for name, each in self._weights_by_name.items() if each.is_present}
         return {name: weight.to_library(weight.posterior) for name, weight in present.items()}
 
+    def divergences(self, state):
+        """Return the divergences of the weights, without `kl_weight`, in a state of the noise."""
+        return [w.divergence(state) for w in self._weights_by_name.values() if w.has_divergence]
+
+    def count_variational_weights(self):
+        """Return how many numbers have a posterior that differs from the prior."""
+        weights = self._weights_by_name.values()
+        return sum(math.prod(weight.shape) for weight in weights if weight.has_divergence)
+
     def _divergence(self, weight):
         # Losses may be read any number of times between two calls: read the state, leave it.
-        return self._weighted(weight.divergence(noise.current(self.seed_generator)))
+        divergence = weight.divergence(noise.current(self.seed_generator))
+        return self._weighted(divergence, weight.name)
 
     def _check_posterior(self, weight, posterior):
         """Refuse a posterior that the estimator cannot work with; any will do unless it says so."""

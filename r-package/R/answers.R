@@ -835,3 +835,71 @@ calibration <- function(
 ) {
   answer("calibration")
 }
+
+#' Return the evidence lower bound of a network, what it is made of, and advice
+#'
+#' Use it before training, to see whether the divergence leaves the network room to learn, and
+#' after it, to compare networks by their bound on the log evidence. Three mistakes that no loss
+#' shows get a sentence of advice: `kl_weight` left at 1 where the loss is a mean over rows; a
+#' divergence far above what there is to learn, so that the network will underfit; and a divergence
+#' near 0, where the weights have collapsed to the prior.
+#'
+#' All numbers are in nats, and of all rows together where their names do not say otherwise. What
+#' there is to learn from a row is at most the log loss of guessing: the mean negative
+#' log-likelihood of the best prediction that is the same for all rows.
+#'
+#' @param object Keras model, built, with at least one variational layer.
+#' @param newdata Matrix, array or data frame of numbers with a row for each example, or a vector
+#'   where an example is one number; a list of those for a model with several inputs, with their
+#'   names or in their order. Columns of a data frame that are factors or text are refused: make
+#'   numbers of them first, for example with `model.matrix()`. Not with draws in place of the
+#'   model.
+#' @param y Vector or matrix of the observations, with as many rows as `newdata`, or a named list
+#'   of those for a model with several outputs. Classes are whole numbers from 0, one-hot rows, or
+#'   a factor, whose levels in their order are the classes 0, 1, and so on.
+#' @param draws Whole number of at least 1, how many draws the mean over the posterior is taken
+#'   from. Default `1000`.
+#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
+#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
+#'   noise goes on as after as many calls.
+#' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
+#'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
+#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
+#'   take some seconds. Default `"auto"`.
+#' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
+#'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
+#' @param ... Nothing more: an argument that is not known is refused.
+#' @param ndraws Another name of `draws`, for users of 'brms'.
+#' @return A list that prints as a table, with `nll`, `kl`, `kl_per_row`, `elbo`, `rows`,
+#'   `guessing` (the log loss of guessing, of one row), `layers`, a named vector of the divergences
+#'   of the layers, and `advice`, a vector of sentences.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: The model has no variational layer, or an argument has a value that it
+#'   cannot have; the message says what it can be.
+#' * `layerapi_TypeError`: An argument is of the wrong type, such as a model that is none.
+#' @references Blei, Kucukelbir and McAuliffe (2017), Variational Inference: A Review for
+#'   Statisticians. <https://arxiv.org/abs/1601.00670>
+#' @family answers of a model
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+#' model %>% layer_dense_flipout(units = 2)
+#' model$compile(optimizer = "adam", loss = likelihood_normal())
+#' x <- matrix(rnorm(300), 100)
+#' elbo(model, x, x[, 1], draws = 100, seed = 1)
+#' @export
+elbo <- function(
+  object,
+  newdata,
+  y,
+  draws = 1000,
+  seed = NULL,
+  batch_size = NULL,
+  verbose = "auto",
+  likelihood = NULL,
+  ...,
+  ndraws
+) {
+  answer("elbo")
+}

@@ -114,6 +114,7 @@ answer_from_python <- function(value) {
     DrawsForR = draws_from_python(value),
     IntervalForR = interval_from_python(value),
     TableForR = table_from_python(value),
+    RecordForR = record_from_python(value),
     Numbers = copy_once(value),
     value
   )
@@ -149,4 +150,17 @@ table_from_python <- function(value) {
     attr(result, name) <- to_column(known[[name]])
   }
   result
+}
+
+record_from_python <- function(value) {
+  values <- lapply(value$values, function(each) if (is.list(each)) unlist(each) else each)
+  structure(values, class = value$of_class, text = value$text)
+}
+
+#' @rdname elbo
+#' @param x What `elbo()` returned.
+#' @export
+print.layerapi_elbo <- function(x, ...) {
+  cat(attr(x, "text"), sep = "\n")
+  invisible(x)
 }

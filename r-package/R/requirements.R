@@ -4,6 +4,7 @@ python_packages <- c(
   "keras>=3.5",
   "ml-dtypes",
   "numpy",
+  "scipy",
   "scoringrules",
   "setuptools; python_version >= '3.12'"
 )

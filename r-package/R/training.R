@@ -29,3 +29,131 @@ set_kl_weight <- function(
 ) {
   call_core("set_kl_weight")
 }
+
+#' Callback that shows what the loss is made of: the fit to the data, and the divergence
+#'
+#' Use it in every `fit()` of a network with variational layers. The loss alone does not tell
+#' whether a network learns from the data or only moves towards its prior: a falling loss with a
+#' rising `nll` is a network that underfits. In each epoch
+#'
+#' ```
+#' loss = nll + kl_weight * kl + other losses
+#' ```
+#'
+#' holds for what the progress bar, the history and other callbacks such as `CSVLogger` get:
+#'
+#' * `nll`: value of the compiled loss, the mean negative log-likelihood where that is a
+#'   likelihood. Of validation data it is `val_nll`.
+#' * `kl`: the divergences of all layers, without their weights.
+#' * `kl_weight`: the layers' own weight of it; where they differ, the weighted divergence over the
+#'   divergence.
+#'
+#' They are means over the batches of the epoch, as the loss is. The callback adds no more than
+#' that to a step: the divergences are those that the loss has anyway. A callback that watches
+#' `val_nll`, such as `EarlyStopping`, takes `mode = "min"`.
+#'
+#' @return A Keras callback.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: The model of `fit()` has no variational layer.
+#' @family training
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+#' model %>% layer_dense_flipout(units = 2, kl_weight = 1 / 100)
+#' model$compile(optimizer = "adam", loss = likelihood_normal())
+#' x <- matrix(rnorm(300), 100)
+#' history <- model$fit(x, x[, 1], verbose = 0L, callbacks = list(callback_kl_history()))
+#' history$history$nll
+#' history$history$kl
+#' @export
+callback_kl_history <- function() {
+  call_core("KLHistory")
+}
+
+#' Callback that raises the weight of the divergence from a start to its end while training
+#'
+#' Use it where a network does not find the data before the prior has it: with little weight at
+#' first the means move as those of an ordinary network. What a network ends at depends on the last
+#' weight, not on the way there: where the divergence of all rows together is far above what there
+#' is to learn, a network underfits with annealing, too (see `elbo()`).
+#'
+#' After `t` of `epochs` epochs the weight is, with `u = t / epochs`,
+#'
+#' * `"linear"`: `start + (end - start) * u`,
+#' * `"cosine"`: `start + (end - start) * (1 - cos(pi * u)) / 2`,
+#' * `"cyclical"`: in each of `cycles` parts of equal length, linear over its first half, and `end`
+#'   over its second,
+#'
+#' and `end` after all of them. It depends on the number of the epoch alone, so that training which
+#' `BackupAndRestore` resumes goes on as if it had not stopped. When `fit()` ends, layers have
+#' their own weight again; files, too, hold that. A warning says where another callback decides by
+#' `loss` or `val_loss`, which change with the weight.
+#'
+#' @param epochs Whole number of at least 1, how many epochs it takes.
+#' @param start Number of at least 0, the weight at the start. Default `0.0`.
+#' @param end Number of at least 0, which becomes the weight of all layers as by `set_kl_weight()`.
+#'   Default `NULL`: each layer's own.
+#' @param shape Name of the way there: `"linear"`, `"cosine"` or `"cyclical"`. Default `"linear"`.
+#' @param per Whether the weight changes with each `"epoch"`, or with each `"batch"`, which takes
+#'   data of a known number of batches. Default `"epoch"`.
+#' @param cycles Whole number of at least 1, how many parts `"cyclical"` has. Default `4`.
+#' @return A Keras callback.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: An argument has a value that it cannot have; when `fit()` begins: the
+#'   model has no variational layer, or the number of batches is not known where it is needed.
+#' @references Bowman et al. (2016), Generating Sentences from a Continuous Space, section 3.1.
+#'   <https://arxiv.org/abs/1511.06349> Fu et al. (2019), Cyclical Annealing Schedule.
+#'   <https://arxiv.org/abs/1903.10145>
+#' @family training
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+#' model %>% layer_dense_flipout(units = 2, kl_weight = 1 / 100)
+#' model$compile(optimizer = "adam", loss = likelihood_normal())
+#' x <- matrix(rnorm(300), 100)
+#' callbacks <- list(callback_kl_annealing(epochs = 3), callback_kl_history())
+#' history <- model$fit(x, x[, 1], epochs = 5L, verbose = 0L, callbacks = callbacks)
+#' unlist(history$history$kl_weight)
+#' @export
+callback_kl_annealing <- function(
+  epochs,
+  start = 0,
+  end = NULL,
+  shape = "linear",
+  per = "epoch",
+  cycles = 4
+) {
+  call_core("KLAnnealing")
+}
+
+#' Metric: the mean negative log-likelihood of the rows, whatever the loss is
+#'
+#' Use it where the loss is another one, or has more in it: a network that is compiled with `"mse"`
+#' can be watched by the likelihood it will be judged by. In the history it is `nll` and `val_nll`.
+#' `callback_kl_history` gives the same numbers where the loss is the likelihood.
+#'
+#' @param likelihood Likelihood, or its name.
+#' @param name Text, the name in the history. Default `"nll"`.
+#' @param ... `dtype`, as all metrics of Keras have it.
+#' @return A Keras metric.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: `likelihood` is a name that is not known.
+#' * `layerapi_TypeError`: `likelihood` is no likelihood, or an argument is not known.
+#' @family training
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+#' model %>% layer_dense_flipout(units = 1)
+#' metric <- metric_negative_log_likelihood(likelihood_normal(scale = 0.5))
+#' model$compile(optimizer = "adam", loss = "mse", metrics = list(metric))
+#' @export
+metric_negative_log_likelihood <- function(
+  likelihood,
+  name = "nll",
+  ...
+) {
+  call_core("NegativeLogLikelihood")
+}

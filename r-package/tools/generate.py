@@ -18,6 +18,7 @@ import layer_api
 from layer_api.answers import draws, intervals, scores
 from layer_api.messages import REQUIRED
 from layer_api.r_bridge import IN_R
+from layer_api.training import evidence
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
@@ -51,14 +52,19 @@ LIKELIHOODS = {
     "likelihood_normal_mixture": layer_api.NormalMixtureLikelihood,
 }
 # What concerns a model as a whole.
-TRAINING = {"set_kl_weight": layer_api.set_kl_weight}
+TRAINING = {
+    "set_kl_weight": layer_api.set_kl_weight,
+    "callback_kl_history": layer_api.KLHistory,
+    "callback_kl_annealing": layer_api.KLAnnealing,
+    "metric_negative_log_likelihood": layer_api.NegativeLogLikelihood,
+}
 # What a model answers. Those in GENERICS are methods for generics of the package rstantools.
 ANSWERS = {
     function.__name__: function
     for function in (
         draws.posterior_linpred, draws.posterior_epred, draws.posterior_predict, draws.log_lik,
         intervals.predictive_interval, intervals.predictive_error, intervals.posterior_interval,
-        intervals.uncertainty, scores.score, scores.calibration,
+        intervals.uncertainty, scores.score, scores.calibration, evidence.elbo,
     )
 }  # fmt: skip
 # What stands for a network in R: models, of Keras 2 for the message, ensembles, and draws.
@@ -124,6 +130,9 @@ RETURNED = {
     "`observed`, `std.error`, the standard error of `observed`, and `count`. It has the attributes "
     '`kind`, `"coverage"` or `"probability"`, and, for numbers, `pit`, with a number for each '
     "observation." + _OF_OUTPUTS,
+    "elbo": "A list that prints as a table, with `nll`, `kl`, `kl_per_row`, `elbo`, `rows`, "
+    "`guessing` (the log loss of guessing, of one row), `layers`, a named vector of the divergences "
+    "of the layers, and `advice`, a vector of sentences.",
 }
 TIDY = """
 #' @rdname posterior_interval

@@ -1,5 +1,7 @@
 """What Keras does not promise: one test for every hook, which a new version may break."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -214,3 +216,52 @@ def test_masks():
     outputs = keras.layers.Masking()(np.array([[[1.0], [0.0]]], "float32"))
     assert np.array_equal(numpy(keras_private.mask_of(outputs)), [[True, False]])
     assert keras_private.mask_of(keras.ops.ones((2,))) is None
+
+
+def test_observed_steps():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    seen, kinds = [], []
+
+    class Counting(keras.metrics.Mean):
+        def note(self, rows, value):
+            seen.append(value)
+            self.update_state(keras.ops.stop_gradient(value), keras.ops.cast(rows, "float32"))
+
+    @contextlib.contextmanager
+    def around(is_training):
+        kinds.append(is_training)
+        yield
+
+    metric = Counting("observed")
+    steps = keras_private.ObservedSteps(model, metric, around, metric.note)
+    model.fit(X, X[:, :1], verbose=0)
+    plain = model.train_function
+    steps.start(model)
+    steps.start(model)  # as after an interruption
+    assert keras_private.ObservedSteps.of(model) is steps
+    logs = model.fit(X, X[:, :1], validation_data=(X, X[:, :1]), verbose=0).history
+    np.testing.assert_allclose(logs["loss"], logs["observed"], rtol=1e-6)
+    np.testing.assert_allclose(logs["val_loss"], logs["val_observed"], rtol=1e-6)
+    assert set(kinds) == {True, False}
+    assert seen
+    steps.stop(model)
+    assert model.train_function is plain
+    assert [each.name for each in model.metrics] == ["loss"]
+    model.compile("sgd", "mse")
+    assert keras_private.ObservedSteps.of(model) is None
+
+
+def test_callbacks_of_fit():
+    found = []
+
+    class Asking(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            found.extend(keras_private.callbacks_of_fit())
+
+    stopping = keras.callbacks.EarlyStopping("loss")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :1], verbose=0, callbacks=[stopping, Asking()])
+    assert stopping in found
+    assert keras_private.callbacks_of_fit() == []

@@ -1,0 +1,8 @@
+keras <- reticulate::import("keras")
+model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+model %>% layer_dense_flipout(units = 2, kl_weight = 1 / 100)
+model$compile(optimizer = "adam", loss = likelihood_normal())
+x <- matrix(rnorm(300), 100)
+callbacks <- list(callback_kl_annealing(epochs = 3), callback_kl_history())
+history <- model$fit(x, x[, 1], epochs = 5L, verbose = 0L, callbacks = callbacks)
+unlist(history$history$kl_weight)

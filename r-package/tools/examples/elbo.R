@@ -1,0 +1,6 @@
+keras <- reticulate::import("keras")
+model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+model %>% layer_dense_flipout(units = 2)
+model$compile(optimizer = "adam", loss = likelihood_normal())
+x <- matrix(rnorm(300), 100)
+elbo(model, x, x[, 1], draws = 100, seed = 1)

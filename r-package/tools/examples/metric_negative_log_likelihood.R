@@ -1,0 +1,5 @@
+keras <- reticulate::import("keras")
+model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+model %>% layer_dense_flipout(units = 1)
+metric <- metric_negative_log_likelihood(likelihood_normal(scale = 0.5))
+model$compile(optimizer = "adam", loss = "mse", metrics = list(metric))
