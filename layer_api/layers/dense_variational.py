@@ -279,7 +279,7 @@ class DenseVariational(DrawingLayer):
             )
         if self.joint.depends_on_inputs:
             p = self.joint.distribution("prior", inputs)
-            self.add_loss(self._divergence(q, p, key))
+            self.add_loss(self._weighted(self._divergence(q, p, key)))
         return self._activate(self._apply(inputs, self._cast(weights)))
 
     def compute_output_shape(self, input_shape):
@@ -316,12 +316,24 @@ class DenseVariational(DrawingLayer):
         """Return the posterior of all weights, unless it depends on the inputs."""
         return {} if self.joint.depends_on_inputs else {"weights": self.posterior()}
 
-    def _divergence_of_last_call(self):
+    def _draw_weights(self, state):
+        """Return the vector of weights that a call draws whose noise has this state."""
+        posterior = self.joint.distribution("posterior")
+        return distributions.draw(posterior, (self.joint.size,), noise.key(state, "kernel"))
+
+    def _divergences(self):
+        """Return the divergence of all weights, not weighted, unless it depends on the inputs."""
+        if self.joint.depends_on_inputs:
+            return {}
         q, p = self.joint.distribution("posterior"), self.joint.distribution("prior")
-        return self._divergence(q, p, noise.key(noise.previous(self.seed_generator), "kernel"))
+        key = noise.key(noise.previous(self.seed_generator), "kernel")
+        return {"weights": self._divergence(q, p, key)}
+
+    def _divergence_of_last_call(self):
+        return self._weighted(self._divergences()["weights"])
 
     def _divergence(self, q, p, key):
-        """Return `kl_weight` times the divergence of q from p; an estimate draws under `key`."""
+        """Return the divergence of q from p; an estimate draws under `key`."""
         q_is_ours, p_is_ours = (not backend.distributions.is_distribution(d) for d in (q, p))
         if self.kl_use_exact:
             if not distributions.has_closed_form(q, p):
@@ -336,7 +348,7 @@ class DenseVariational(DrawingLayer):
             divergence = ops.sum(
                 log_ratio - backend.distributions.log_prob(self.joint.to_library(p), value)
             )
-        return self._weighted(divergence)
+        return divergence
 
     def _exact(self, q, p):
         if distributions.has_closed_form(q, p):

@@ -164,6 +164,12 @@ class VariationalLayer(DrawingLayer):
         present = {name: each for name, each in self._weights_by_name.items() if each.is_present}
         return {name: weight.to_library(weight.posterior) for name, weight in present.items()}
 
+    def _divergences(self):
+        """Return the divergences of the weights as of now, not weighted, by names of weights."""
+        state = noise.current(self.seed_generator)
+        with_one = {name: w for name, w in self._weights_by_name.items() if w.has_divergence}
+        return {name: weight.divergence(state) for name, weight in with_one.items()}
+
     def _divergence(self, weight):
         # Losses may be read any number of times between two calls: read the state, leave it.
         return self._weighted(weight.divergence(noise.current(self.seed_generator)))
