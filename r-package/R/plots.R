@@ -24,7 +24,7 @@
 #'   standard deviation, the first on top. Weights without uncertainty are left out.
 #'
 #' @param object Keras model, built; or draws that `posterior_linpred()` returned for the rows of
-#'   `newdata`, which do not know the weights.
+#'   `newdata`, those of an ensemble for example. Draws do not know the weights.
 #' @param newdata Matrix or data frame of numbers with a row for each example, or a vector where an
 #'   example is one number. Not for `"weights"`.
 #' @param y Vector of the observations, with as many rows as `newdata`, for all types but
@@ -55,6 +55,10 @@
 #' autoplot(model, x, sin(x), draws = 100, seed = 1) + labs(x = "time (s)")
 #' autoplot(model, x, sin(x), type = "calibration", draws = 100, seed = 1)
 #' autoplot(model, type = "weights")
+#'
+#' # An ensemble goes by its draws.
+#' draws <- posterior_linpred(list(model, model), newdata = x, draws = 100, seed = 1)
+#' autoplot(draws, x, sin(x))
 #' @name autoplot.layerapi
 #' @aliases autoplot
 #' @rdname autoplot.layerapi

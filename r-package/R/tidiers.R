@@ -246,6 +246,8 @@ data_columns <- function(newdata) {
   }
   if (is.list(newdata)) {
     columns <- Filter(Negate(is.null), lapply(newdata, data_columns))
+    # One column has the name of its input.
+    columns <- lapply(columns, function(data) if (length(data) == 1) data[[1]] else data)
     return(if (length(columns)) do.call(data.frame, c(columns, check.names = FALSE)))
   }
   if (is.atomic(newdata) && length(dim(newdata)) %in% 1:2 && length(newdata)) {
