@@ -472,7 +472,12 @@ class PosteriorOf(NamedTuple):
 
 def _interval_of_weights(model, prob, first):
     found = posteriors_of(model)
-    terms = [term for each in found for part in each.parts for term in terms_of(*part, first)]
+    terms = [
+        term
+        for each in found
+        for name, shape in each.parts
+        for term in terms_of(name, shape, first)
+    ]
     summaries = []
     for parts, distribution, *_ in found:
         shape = parts[0][1] if len(parts) == 1 else (sum(math.prod(s) for _, s in parts),)

@@ -1,6 +1,6 @@
 """Weights with a distribution: draws of them, a row for each array of them, and sums over a model.
 
-    weights[s] = those of the function that draw s of posterior_linpred() is, under the same seed
+weights[s] = those of the function in draw s of posterior_linpred(), under the same seed
 """
 
 import itertools
@@ -65,7 +65,9 @@ def draw_weights(model, draws=1000, seed=None, variable=None, regex=False, first
     regex = validation.check_flag("regex", regex)
     found = posteriors_of(model)
     parts = [part for each in found for part in each.parts]
-    terms = list(itertools.chain.from_iterable(terms_of(*part, first) for part in parts))
+    terms = list(
+        itertools.chain.from_iterable(terms_of(name, shape, first) for name, shape in parts)
+    )
     chosen = np.arange(len(terms))
     if variable is not None:
         chosen = _chosen(variable, regex, parts, terms)

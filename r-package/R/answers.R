@@ -525,7 +525,7 @@ predictive_error.layerapi_draws <-
 #'   and 95%. `tidy()`: a data frame with a row for each weight and the columns `term`, `estimate`
 #'   and `std.error`, mean and standard deviation of its posterior, and `conf.low` and `conf.high`;
 #'   with `by = "array"` a row for each array of weights, such as a kernel, with the columns
-#'   `term`, `size` and those that [summary()][print.layer_api] of a layer has.
+#'   `term`, `size` and those of [summary()][print.layer_api].
 #' @section Errors:
 #' The message says what is expected. The class of the error:
 #' * `layerapi_ValueError`: `prob` is not between 0 and 1, or `object` is not built, has no

@@ -118,7 +118,9 @@ Math.layerapi_draws <- function(x, ...) {
 #' @name loo.layerapi_draws
 #' @aliases loo waic
 #' @exportS3Method loo::loo layerapi_draws
-loo.layerapi_draws <- function(x, ..., r_eff = rep(1, ncol(x))) {
+loo.layerapi_draws <- function( # nolint: object_name_linter.
+  x, ..., r_eff = rep(1, ncol(x))
+) {
   call <- generic_call("loo")
   check_densities(x, call)
   loo::loo(plain(x), ..., r_eff = r_eff)
@@ -126,7 +128,7 @@ loo.layerapi_draws <- function(x, ..., r_eff = rep(1, ncol(x))) {
 
 #' @rdname loo.layerapi_draws
 #' @exportS3Method loo::waic layerapi_draws
-waic.layerapi_draws <- function(x, ...) {
+waic.layerapi_draws <- function(x, ...) { # nolint: object_name_linter.
   call <- generic_call("waic")
   check_densities(x, call)
   loo::waic(plain(x), ...)

@@ -33,12 +33,13 @@
 #' @examplesIf reticulate::py_module_available("keras")
 #' x <- matrix(rnorm(60), 20)
 #' y <- matrix(x %*% c(1, -1, 2) + rnorm(20))
-#' if (requireNamespace("keras3", quietly = TRUE)) {
-#'   model <- keras3::keras_model_sequential(input_shape = 3) %>%
+#' if (nzchar(system.file(package = "keras3"))) {
+#'   attachNamespace("keras3") # as library() does
+#'   model <- keras_model_sequential(input_shape = 3) %>%
 #'     layer_dense_flipout(units = 2, kl_weight = 1 / 20)
-#'   model %>% keras3::compile(optimizer = "adam", loss = likelihood_normal())
-#'   history <- model %>% keras3::fit(x, y, epochs = 2, verbose = 0)
-#' } else {
+#'   model %>% compile(optimizer = "adam", loss = likelihood_normal())
+#'   history <- model %>% fit(x, y, epochs = 2, verbose = 0)
+#' } else { # the same, through 'reticulate'
 #'   keras <- reticulate::import("keras")
 #'   model <- keras$Sequential(list(keras$Input(shape = list(3L)))) %>%
 #'     layer_dense_flipout(units = 2, kl_weight = 1 / 20)

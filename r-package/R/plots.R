@@ -128,7 +128,7 @@ autoplot.layerapi_draws <- # nolint: object_name_linter.
 #' model <- keras$Sequential(list(keras$Input(shape = list(3L))))
 #' model %>% layer_dense_flipout(units = 2, kl_weight = 1 / 10)
 #' model$compile(optimizer = "adam", loss = likelihood_normal())
-#' history <- model$fit(matrix(1, 10, 3), rep(0, 10), epochs = 5L, verbose = 0L)
+#' history <- model$fit(matrix(1, 10, 3), matrix(0, 10), epochs = 5L, verbose = 0L)
 #' plot(history)
 #' @name autoplot.history
 #' @rdname autoplot.history

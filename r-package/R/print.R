@@ -3,10 +3,9 @@
 #' Print and summarize a layer
 #'
 #' `print()` shows the arguments that differ from the defaults, those of a block as R's code writes
-#' them; `summary()` the weights of the layer and its losses: a layer is worth its uncertainty where
-#' weights have moved from the prior, which `kl` tells, and their means stand out from their standard
-#' deviations. `summary()` of a model is Keras's own: [tidy()] has these rows for all layers of a
-#' model, `tidy(model, by = "array")`.
+#' them; `summary()` shows the weights of the layer and its losses: how far they have moved from the
+#' prior, and how clearly their means stand out from their standard deviations. `summary()` of a
+#' model is Keras's own; `tidy(model, by = "array")` has these rows for all its layers.
 #'
 #' @param x,object Layer, or what `summary()` returned.
 #' @param ... Not used.

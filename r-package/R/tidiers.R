@@ -55,8 +55,9 @@ glance.keras.src.models.model.Model <- function( # nolint: object_name_linter.
   facts <- core_answer("glance", list(object = x, likelihood = likelihood), call)
   if (is.null(newdata) && is.null(y)) {
     if (...length()) {
+      given <- list(...)
       refuse_argument(
-        c(setdiff(names(list(...)), ""), "...")[1], "left out where there are no data", list(...)[[1]],
+        c(setdiff(names(given), ""), "...")[1], "left out where there are no data", given[[1]],
         "It is about the scores: pass newdata and y.", call
       )
     }

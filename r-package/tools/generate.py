@@ -114,8 +114,7 @@ RETURNED = {
     "such as 5% and 95%. `tidy()`: a data frame with a row for each weight and the columns "
     "`term`, `estimate` and `std.error`, mean and standard deviation of its posterior, and "
     '`conf.low` and `conf.high`; with `by = "array"` a row for each array of weights, such as a '
-    "kernel, with the columns `term`, `size` and those that [summary()][print.layer_api] of a layer "
-    "has.",
+    "kernel, with the columns `term`, `size` and those of [summary()][print.layer_api].",
     "uncertainty": "A data frame with a row for each row of the data and the columns `mean`, the "
     "predictive mean or the probabilities of classes, `total`, `aleatoric` and `epistemic`. A "
     "column is a matrix where a row has several numbers. The epistemic part of a network without "

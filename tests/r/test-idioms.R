@@ -163,7 +163,7 @@ test_that("as_draws_df() has the weights, under tidy()'s names", {
   drawn <- posterior::as_draws_df(model, draws = 2000, seed = 1)
   expect_s3_class(drawn, "draws_df")
   table <- tidy(model)
-  expect_identical(names(drawn), c(table$term, ".chain", ".iteration", ".draw"))
+  expect_named(drawn, c(table$term, ".chain", ".iteration", ".draw"))
   expect_identical(drawn$.draw, 1:2000)
   expect_identical(unique(drawn$.chain), 1L)
   values <- as.matrix(as.data.frame(drawn)[table$term])
@@ -212,9 +212,8 @@ test_that("some weights are drawn, and too many are refused", {
     colnames(posterior::as_draws_matrix(model, ..., draws = 5, seed = 1))
   }
   expect_identical(some(variable = "dense/bias"), c("dense/bias[1]", "dense/bias[2]"))
-  expect_identical(
-    some(variable = c("dense/kernel[3,2]", "dense/bias[1]")), c("dense/kernel[3,2]", "dense/bias[1]")
-  )
+  in_order <- c("dense/kernel[3,2]", "dense/bias[1]")
+  expect_identical(some(variable = in_order), in_order)
   expect_identical(
     some(variable = "kernel\\[.,2", regex = TRUE), sprintf("dense/kernel[%d,2]", 1:3)
   )
