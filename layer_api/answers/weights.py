@@ -1,6 +1,8 @@
 """Weights with a distribution: draws of them, a row for each array of them, and sums over a model.
 
-weights[s] = those of the function in draw s of posterior_linpred(), under the same seed
+    weights[s] = those of the function in draw s of posterior_linpred(), under the same seed
+
+So draws of weights and draws of predictions belong together.
 """
 
 import itertools
@@ -65,9 +67,7 @@ def draw_weights(model, draws=1000, seed=None, variable=None, regex=False, first
     regex = validation.check_flag("regex", regex)
     found = posteriors_of(model)
     parts = [part for each in found for part in each.parts]
-    terms = list(
-        itertools.chain.from_iterable(terms_of(name, shape, first) for name, shape in parts)
-    )
+    terms = [term for name, shape in parts for term in terms_of(name, shape, first)]
     chosen = np.arange(len(terms))
     if variable is not None:
         chosen = _chosen(variable, regex, parts, terms)
@@ -75,7 +75,8 @@ def draw_weights(model, draws=1000, seed=None, variable=None, regex=False, first
     sizes = [sum(math.prod(shape) for _, shape in each.parts) for each in found]
     starts = np.cumsum([0, *sizes])
     # Of each posterior, the places of its weights that are wanted.
-    inside = [chosen[(a <= chosen) & (chosen < b)] - a for a, b in itertools.pairwise(starts)]
+    ordered = np.sort(chosen)
+    inside = [ordered[(a <= ordered) & (ordered < b)] - a for a, b in itertools.pairwise(starts)]
     wanted = [(each, at) for each, at in zip(found, inside, strict=True) if len(at)]
 
     def take():

@@ -74,6 +74,7 @@ class TestDraws:
         terms, values = draw_weights(model, 5, seed=1)
         for variable, regex, expected in (
             ("two/bias", False, ["two/bias[0]"]),
+            (["one/kernel[2,1]", "one/kernel[0,0]"], False, ["one/kernel[2,1]", "one/kernel[0,0]"]),
             (["two/kernel", "one/kernel[2,1]"], False,
              ["two/kernel[0,0]", "two/kernel[1,0]", "one/kernel[2,1]"]),
             ([r"kernel\[1,", "one/bias"], True,

@@ -77,7 +77,9 @@ for (topic in topics) {
   local({
     topic <- topic
     test_that(paste("the example on the help page runs:", topic), {
-      # Help pages load the package, and print; what they leave behind stays in this function.
+      # Help pages load the package, print, and draw; what they leave behind stays in this function.
+      grDevices::pdf(NULL)
+      on.exit(grDevices::dev.off())
       expect_error(
         capture.output(utils::example(
           topic,
