@@ -12,7 +12,7 @@ import numpy as np
 
 from layer_api import backend, messages, validation
 from layer_api.answers import draws as drawing
-from layer_api.answers import intervals, likelihoods, scores
+from layer_api.answers import intervals, likelihoods, scores, weights
 from layer_api.training import evidence
 
 
@@ -236,9 +236,12 @@ def _text_of(likelihood):
     return text
 
 
-def tidy(model, **prob):
-    """Return the intervals of weights as the table that R's `tidy()` returns."""
-    return TableForR(intervals.tidy_weights(model, **prob))
+class WeightsForR(Numbers):
+    """Draws of weights on their way to R, which names their columns."""
+
+    def __init__(self, names, values):
+        super().__init__(values)
+        self.names = names
 
 
 def posterior_interval(model, **prob):
@@ -248,8 +251,43 @@ def posterior_interval(model, **prob):
     return interval
 
 
-for _function in (tidy, posterior_interval):
-    vars(_function)["__signature__"] = inspect.signature(intervals.posterior_interval)
+vars(posterior_interval)["__signature__"] = inspect.signature(intervals.posterior_interval)
+
+
+def tidy(model, prob=0.9, by="weight"):
+    """Return the table that R's `tidy()` returns: a row for each weight, or each array of them."""
+    by = validation.check_one_of("by", by, ("weight", "array"))
+    prob = intervals.check_prob(prob)
+    return TableForR(
+        intervals.tidy_weights(model, prob) if by == "weight" else weights.arrays(model)
+    )
+
+
+def glance(model, likelihood=None):
+    """Return the table of one row that R's `glance()` begins with."""
+    facts = weights.overview(model, likelihood)
+    facts["likelihood"] = facts["likelihood"] or "none"
+    return TableForR(weights.in_columns([facts]))
+
+
+def summary(layer):
+    """Return what R's `summary()` shows of the weights of a layer, of Keras 3 or 2, if any."""
+    rows = weights.rows_of(layer)
+    if not rows:
+        return None
+    return TableForR(weights.in_columns(list(rows.values())), names_of_rows=list(rows))
+
+
+def _as_draws(name):
+    """Return the function behind one of the methods of R's package posterior."""
+
+    def as_draws(model, draws=1000, seed=None, variable=None, regex=False):
+        """Return draws of weights, whose names count as R does, from 1."""
+        return WeightsForR(*weights.draw_weights(model, draws, seed, variable, regex, first=1))
+
+    as_draws.__name__ = name
+    return as_draws
+
 
 _ANSWERS = {
     function.__name__: function
@@ -257,7 +295,8 @@ _ANSWERS = {
         drawing.posterior_linpred, drawing.posterior_epred, drawing.posterior_predict,
         drawing.log_lik, intervals.predictive_interval, intervals.predictive_error,
         intervals.uncertainty, scores.score, scores.calibration, evidence.elbo, posterior_interval,
-        tidy,
+        tidy, glance,
+        *(_as_draws(f"as_draws{kind}") for kind in ("", "_df", "_matrix", "_array", "_rvars")),
     )
 }  # fmt: skip
 

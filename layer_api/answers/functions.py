@@ -58,6 +58,20 @@ def draw_outputs(models, x, draws, seed, batch_size, joint, training, verbose):
     return keras.tree.map_structure(lambda *each: np.concatenate(each), *parts)
 
 
+def draw_weights(model, take, count, draws, seed):
+    """Return weights of one model in its first draws: an array of (draws, weights).
+
+    Args:
+        model: model or layer.
+        take: function that returns the weights, as a vector, in the states that the noise has.
+        count: how many these are.
+        draws: number of draws.
+        seed: whole number or None.
+    """
+    seed = None if seed is None else f"{seed}/0"  # as that of the first model of an ensemble
+    return _Functions(model, joint=True, training=False).weights(take, count, draws, seed)
+
+
 class _Functions:
     """The functions that the weights of one model stand for."""
 
@@ -116,6 +130,22 @@ class _Functions:
         if n < draws:
             results = [np.repeat(a, draws, axis=0) for a in results]
         return keras.tree.pack_sequence_as(outputs, results)
+
+    def weights(self, take, count, draws, seed):
+        """Return weights in a number of draws: an array of (draws, weights)."""
+        starts = self._starts(seed)
+        runs = -(-draws // max(1, _BYTES // (4 * count)))
+        size = -(-draws // runs)
+        variables = [] if backend.loops.READS_VARIABLES else self._variables()
+        trace = functools.partial(self._trace, lambda _: take())
+        loop, parts = None, []
+        for first in range(0, draws, size):
+            states = self._states(starts, first, size, 0)
+            loop = loop or backend.loops.compiled(trace, variables, states, [])
+            parts.append(_to_numpy(loop(states, [])))
+        if seed is None:
+            self._move_on(draws)
+        return np.concatenate(parts)[:draws]
 
     # --- How much at once ------------------------------------------------------------------------
 
@@ -181,17 +211,19 @@ class _Functions:
         key = (self.joint, self.training, layers, len(states), structure, str(kinds))
         if key not in loops:
             variables = [] if backend.loops.READS_VARIABLES else self._variables()
-            loops[key] = backend.loops.compiled(self._trace, variables, states, x)
+            trace = functools.partial(self._trace, self._call)
+            loops[key] = backend.loops.compiled(trace, variables, states, x)
         return loops[key](states, x)
 
     def _variables(self):
         of_noise = {id(generator.state) for generator in self.generators}
         return [v for v in self.model.variables if id(v) not in of_noise]
 
-    def _trace(self, map_draws, states, x, given=()):
-        """Return the outputs for all draws.
+    def _trace(self, function, map_draws, states, x, given=()):
+        """Return what a function of the inputs returns in all draws.
 
         Args:
+            function: the function, such as the model.
             map_draws: the backend's loop, a function of (draw, states).
             states: states of each generator, a row for each draw.
             x: inputs.
@@ -204,17 +236,20 @@ class _Functions:
                 stack.enter_context(keras_private.noise_of_training(self.layers, self.joint))
             stack.enter_context(keras.StatelessScope(given))
             stack.enter_context(computed_posteriors(self.layers))
-            return map_draws(functools.partial(self._draw, x, given), states)
+            return map_draws(functools.partial(self._draw, function, x, given), states)
 
-    def _draw(self, x, given, states):
+    def _draw(self, function, x, given, states):
         noises = [
             (generator.state, state)
             for generator, state in zip(self.generators, states, strict=True)
         ]
         with keras.StatelessScope([*given, *noises]):
-            if keras_private.has_training_argument(self.model):
-                return self.model(x, training=self.training)
-            return self.model(x)
+            return function(x)
+
+    def _call(self, x):
+        if keras_private.has_training_argument(self.model):
+            return self.model(x, training=self.training)
+        return self.model(x)
 
 
 def _words(generator):

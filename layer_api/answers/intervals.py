@@ -454,7 +454,40 @@ def _error(predicted, y, _):
 # --- Weights -------------------------------------------------------------------------------------
 
 
+class PosteriorOf(NamedTuple):
+    """One posterior of a model, and the weights that it is of.
+
+    Attributes:
+        parts: list of pairs of name and shape, such as ("dense/kernel", (3, 2)).
+        distribution: the posterior.
+        generator: generator of the noise of its layer.
+        draw: function of the state of that noise, which returns what the layer's call draws in it.
+    """
+
+    parts: Any
+    distribution: Any
+    generator: Any
+    draw: Any
+
+
 def _interval_of_weights(model, prob, first):
+    found = posteriors_of(model)
+    terms = [
+        term
+        for each in found
+        for name, shape in each.parts
+        for term in terms_of(name, shape, first)
+    ]
+    summaries = []
+    for parts, distribution, *_ in found:
+        shape = parts[0][1] if len(parts) == 1 else (sum(math.prod(s) for _, s in parts),)
+        summaries.append(np.stack([each.ravel() for each in _summary(distribution, shape, prob)]))
+    estimate, std_error, lower, upper = np.concatenate(summaries, axis=1)
+    return WeightInterval(terms, estimate, std_error, lower, upper, prob)
+
+
+def check_one_model(model):
+    """Refuse what is no model or layer, or is not built; put the values of its variables back."""
     if not messages.is_layer(model):
         raise messages.invalid(
             "model",
@@ -465,40 +498,43 @@ def _interval_of_weights(model, prob, first):
         )
     drawing.check_models(model)
     keras_private.put_values_back(model)
-    terms: list[str] = []
-    summaries = []
-    for parts, distribution in _weights(model):
-        for prefix, shape in parts:
-            terms += _terms(prefix, shape, first)
-        shape = parts[0][1] if len(parts) == 1 else (sum(math.prod(s) for _, s in parts),)
-        summaries.append(np.stack([each.ravel() for each in _summary(distribution, shape, prob)]))
-    if not summaries:
+
+
+def variational_layers(model):
+    """Return the layers of a model whose weights have distributions, by the names in terms."""
+    check_one_model(model)
+    found: dict[str, Any] = {}
+    names: collections.Counter = collections.Counter()
+    for layer in keras_private.all_layers(model):
+        if isinstance(layer, (DenseVariational, VariationalLayer)):
+            # Layers of two models inside this one may have the same name.
+            names[layer.name] += 1
+            count = names[layer.name]
+            found[layer.name if count == 1 else f"{layer.name}({count})"] = layer
+    if not found:
         raise messages.invalid(
             "model",
             "a model with at least one variational layer",
             messages.describe(model),
-            "Only layers whose weights have distributions have intervals.",
+            "Only layers whose weights have distributions will do.",
         )
-    estimate, std_error, lower, upper = np.concatenate(summaries, axis=1)
-    return WeightInterval(terms, estimate, std_error, lower, upper, prob)
+    return found
 
 
-def _weights(model):
-    """Return for each posterior the (name, shape) of the weights that it is of, and itself."""
-    found: list[Any] = []
-    names: collections.Counter = collections.Counter()
-    for layer in keras_private.all_layers(model):
-        if not isinstance(layer, (DenseVariational, VariationalLayer)):
-            continue
-        # Layers of two models inside this one may have the same name.
-        names[layer.name] += 1
-        name = layer.name if names[layer.name] == 1 else f"{layer.name}({names[layer.name]})"
+def posteriors_of(model):
+    """Return every posterior of a model as a list of `PosteriorOf`."""
+    found: list[PosteriorOf] = []
+    for name, layer in variational_layers(model).items():
+        generator = layer.seed_generator
         if isinstance(layer, DenseVariational):
-            found.append((_parts_of_joint(layer, name), layer.joint.distribution("posterior")))
+            parts = _parts_of_joint(layer, name)
+            posterior = layer.joint.distribution("posterior")
+            found.append(PosteriorOf(parts, posterior, generator, layer._draw_weights))
             continue
         for weight in layer._weights_by_name.values():
             if weight.is_present:
-                found.append(([(f"{name}/{weight.name}", weight.shape)], weight.posterior))
+                part = (f"{name}/{weight.name}", weight.shape)
+                found.append(PosteriorOf([part], weight.posterior, generator, weight.draw))
     return found
 
 
@@ -516,7 +552,8 @@ def _parts_of_joint(layer, name):
     return [*parts, (f"{name}/bias", (bias,))] if bias else parts
 
 
-def _terms(prefix, shape, first):
+def terms_of(prefix, shape, first):
+    """Return the names of the elements of a weight, whose indices count from `first`."""
     if not shape:
         return [prefix]
     indices = (",".join(str(i + first) for i in index) for index in np.ndindex(*shape))

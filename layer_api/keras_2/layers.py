@@ -264,6 +264,10 @@ class _Variational(_Configured):
         """Return the posteriors of the weights that the layer has, of the library."""
         return _untranslated(self._ours._posteriors)()
 
+    def _divergences(self):
+        """Return the divergences of the weights as of now, not weighted, by names of weights."""
+        return self._ours._divergences()
+
     def _losses_now(self):
         """Return the losses of the weights of now; `losses` are those of the last call."""
         weights = self._ours._weights_by_name.values()

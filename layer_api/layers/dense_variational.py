@@ -316,26 +316,25 @@ class DenseVariational(DrawingLayer):
         """Return the posterior of all weights, unless it depends on the inputs."""
         return {} if self.joint.depends_on_inputs else {"weights": self.posterior()}
 
-    def divergences(self, state):
-        """Return the divergence of all weights, without `kl_weight`, in a state of the noise."""
-        if self.joint.depends_on_inputs:
-            raise messages.invalid(
-                "model",
-                "a model whose divergence is that of its weights alone",
-                f"the layer '{self.name}', whose posterior or prior is a function of its inputs",
-                "There the divergence is another one in each call: see `losses` after a call.",
-            )
-        q, p = self.joint.distribution("posterior"), self.joint.distribution("prior")
-        return [self._divergence(q, p, noise.key(state, "kernel"))]
+    def _draw_weights(self, state):
+        """Return the vector of weights that a call draws whose noise has this state."""
+        posterior = self.joint.distribution("posterior")
+        return distributions.draw(posterior, (self.joint.size,), noise.key(state, "kernel"))
 
-    def count_variational_weights(self):
-        """Return how many numbers have a posterior."""
-        return self.joint.size
+    def _divergences(self, state=None):
+        """Return the divergence of all weights, not weighted, unless it depends on the inputs.
+
+        Args:
+            state: state of the noise, for an estimate. Default: that of the last call.
+        """
+        if self.joint.depends_on_inputs:
+            return {}
+        state = noise.previous(self.seed_generator) if state is None else state
+        q, p = self.joint.distribution("posterior"), self.joint.distribution("prior")
+        return {"weights": self._divergence(q, p, noise.key(state, "kernel"))}
 
     def _divergence_of_last_call(self):
-        q, p = self.joint.distribution("posterior"), self.joint.distribution("prior")
-        key = noise.key(noise.previous(self.seed_generator), "kernel")
-        return self._weighted(self._divergence(q, p, key), "weights")
+        return self._weighted(self._divergences()["weights"], "weights")
 
     def _divergence(self, q, p, key):
         """Return the divergence of q from p; an estimate draws under `key`."""

@@ -8,7 +8,6 @@ An estimator (`estimators.py`) says how the noise of a weight reaches the output
 
 import contextlib
 import functools
-import math
 import threading
 
 import keras
@@ -219,14 +218,15 @@ class VariationalLayer(DrawingLayer):
         present = {name: each for name, each in self._weights_by_name.items() if each.is_present}
         return {name: weight.to_library(weight.posterior) for name, weight in present.items()}
 
-    def divergences(self, state):
-        """Return the divergences of the weights, without `kl_weight`, in a state of the noise."""
-        return [w.divergence(state) for w in self._weights_by_name.values() if w.has_divergence]
+    def _divergences(self, state=None):
+        """Return the divergences of the weights, not weighted, by names of weights.
 
-    def count_variational_weights(self):
-        """Return how many numbers have a posterior that differs from the prior."""
-        weights = self._weights_by_name.values()
-        return sum(math.prod(weight.shape) for weight in weights if weight.has_divergence)
+        Args:
+            state: state of the noise, for estimates. Default: that of now.
+        """
+        state = noise.current(self.seed_generator) if state is None else state
+        with_one = {name: w for name, w in self._weights_by_name.items() if w.has_divergence}
+        return {name: weight.divergence(state) for name, weight in with_one.items()}
 
     def _divergence(self, weight):
         # Losses may be read any number of times between two calls: read the state, leave it.

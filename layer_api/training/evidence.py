@@ -12,8 +12,9 @@ import numpy as np
 from layer_api import keras_private, messages, noise
 from layer_api.answers import draws as drawing
 from layer_api.answers import likelihoods
-from layer_api.answers.intervals import is_of_classes, table
-from layer_api.training.kl import variational_layers
+from layer_api.answers.intervals import is_of_classes, table, variational_layers
+from layer_api.answers.weights import count_of_uncertain
+from layer_api.layers.dense_variational import DenseVariational
 
 # The divergence is far above what can be learned from this many times as much on, and there is
 # next to none below this many nats for each weight.
@@ -133,7 +134,7 @@ def elbo(
     parts = list(parts.values()) if isinstance(outputs, dict) else [parts]
     nll, guessing = (sum(each) for each in zip(*parts, strict=True))
     rows = len(keras.tree.flatten(x)[0])
-    kl_of = _divergences(layers, draws, drawing.seed_for_draws(seed))
+    kl_of = _divergences(list(layers.values()), draws, drawing.seed_for_draws(seed))
     kl = sum(kl_of.values())
     return Elbo(
         nll,
@@ -142,7 +143,7 @@ def elbo(
         -(nll + kl),
         rows,
         guessing / rows,
-        {layer.name: kl_of[layer] for layer in layers},
+        {name: kl_of[layer] for name, layer in layers.items()},
         _advice(model, kl_of, rows, guessing / rows),
     )
 
@@ -231,8 +232,15 @@ def _divergences(layers, draws, seed):
 
 
 def _total(layer, generator):
-    divergences = layer.divergences(noise.advance(generator))
-    return sum(float(keras.ops.convert_to_numpy(each)) for each in divergences)
+    divergences = layer._divergences(noise.advance(generator))
+    if isinstance(layer, DenseVariational) and not divergences:
+        raise messages.invalid(
+            "model",
+            "a model whose divergence is that of its weights alone",
+            f"the layer '{layer.name}', whose posterior or prior is a function of its inputs",
+            "There the divergence is another one in each call: see `losses` after a call.",
+        )
+    return sum(float(keras.ops.convert_to_numpy(each)) for each in divergences.values())
 
 
 def _advice(model, kl_of, rows, guessing):
@@ -254,7 +262,7 @@ def _advice(model, kl_of, rows, guessing):
             "whose scale follows the fan-in, make the last layer alone variational, or begin from "
             "a trained network by to_bayesian()."
         )
-    weights = sum(layer.count_variational_weights() for layer in kl_of)
+    weights = sum(map(count_of_uncertain, kl_of))
     if kl < _NEXT_TO_NONE * weights:
         advice.append(
             f"The divergence is {kl:.3g} nats for {weights} weights, next to nothing: they have "

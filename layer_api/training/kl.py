@@ -50,7 +50,7 @@ def set_kl_weight(model, value):
             "Pass the model that holds the layers.",
             TypeError,
         )
-    layers = variational_layers(model)
+    layers = layers_with_weight(model)
     keras_private.put_values_back(model)
     for layer in layers:
         layer.kl_weight = value
@@ -97,7 +97,7 @@ class KLHistory(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Observe the steps of the model."""
-        variational_layers(self.model)
+        layers_with_weight(self.model)
         steps = keras_private.ObservedSteps.of(self.model)
         if steps is None:
             parts = _PartsOfLoss()
@@ -237,7 +237,7 @@ class KLAnnealing(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Check that the weight can be annealed, and set its end."""
-        variational_layers(self.model)
+        layers_with_weight(self.model)
         if self.per == "batch" and not self.params.get("steps"):
             raise messages.invalid(
                 "per",
@@ -270,14 +270,14 @@ class KLAnnealing(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Give the layers their own weight again."""
-        for layer in variational_layers(self.model):
+        for layer in layers_with_weight(self.model):
             layer.anneal_kl_weight(None)
 
     def _set(self, passed):
         keras_private.put_values_back(self.model)
         share = _SHAPES[self.shape](passed / self.epochs, self.cycles)
         is_over = passed >= self.epochs
-        for layer in variational_layers(self.model):
+        for layer in layers_with_weight(self.model):
             end = layer.own_kl_weight
             layer.anneal_kl_weight(None if is_over else self.start + (end - self.start) * share)
 
@@ -294,8 +294,8 @@ _SHAPES = {
 }
 
 
-def variational_layers(model):
-    """Return the layers of a model that have a divergence; refuse a model without one."""
+def layers_with_weight(model):
+    """Return the layers that weight a divergence, of Keras 3 or 2; refuse a model without one."""
     layers = [layer for layer in keras_private.all_layers(model) if hasattr(layer, "kl_weight")]
     if not layers:
         raise messages.invalid(

@@ -518,11 +518,14 @@ predictive_error.layerapi_draws <-
 #' @param prob Number above 0 and below 1, the probability of the interval. Default `0.9`.
 #' @param ... Nothing more: an argument that is not known is refused.
 #' @param x As `object`.
+#' @param by What has a row in the table: `"weight"` or `"array"`. Default `"weight"`.
 #' @param conf.level Another name of `prob`, for users of 'broom'.
 #' @return `posterior_interval()`: a matrix with a row for each weight, with names such as
 #'   `dense_flipout/kernel[1,2]`, and two columns, the ends of the interval, with names such as 5%
 #'   and 95%. `tidy()`: a data frame with a row for each weight and the columns `term`, `estimate`
-#'   and `std.error`, mean and standard deviation of its posterior, and `conf.low` and `conf.high`.
+#'   and `std.error`, mean and standard deviation of its posterior, and `conf.low` and `conf.high`;
+#'   with `by = "array"` a row for each array of weights, such as a kernel, with the columns
+#'   `term`, `size` and those of [summary()][print.layer_api].
 #' @section Errors:
 #' The message says what is expected. The class of the error:
 #' * `layerapi_ValueError`: `prob` is not between 0 and 1, or `object` is not built, has no
@@ -564,6 +567,7 @@ posterior_interval.list <-
 tidy.keras.src.layers.layer.Layer <- function(
   x,
   prob = 0.9,
+  by = "weight",
   ...,
   conf.level # nolint: object_name_linter.
 ) {

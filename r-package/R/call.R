@@ -37,7 +37,19 @@ answer <- function(name) {
     arguments[[data]] <- newdata_to_python(arguments[[data]], data, call)
   }
   arguments["object"] <- list(draws_to_python(arguments[["object"]]))
+  core_answer(name, arguments, call)
+}
+
+# Ask the core for an answer, with arguments that are Python's, or that to_python() knows.
+core_answer <- function(name, arguments, call) {
   answer_from_python(attempt(core()$r_bridge$answer(name), arguments, call))
+}
+
+# The call of the method that calls this one, as its user wrote it: with the name of the generic.
+generic_call <- function(name) {
+  call <- sys.call(-1)
+  call[[1]] <- as.name(name)
+  call
 }
 
 # The generic posterior_linpred() has `transform` in second place, where the data may stand too.

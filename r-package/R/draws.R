@@ -84,6 +84,73 @@ Math.layerapi_draws <- function(x, ...) {
   get(.Generic, mode = "function")(plain(x), ...) # nolint: object_usage_linter.
 }
 
+#' Cross-validation of variational draws
+#'
+#' `loo()` and `waic()` of the package 'loo' for what [log_lik()] returns, with one warning: they
+#' estimate how well a posterior predicts a new observation from draws of that posterior, and these
+#' are draws of what training fitted in its place. Where the two differ, the estimate is about
+#' neither. The shares of large Pareto k of `loo()` say how much it may be off; [score()] on data
+#' that were not fitted is right whatever the draws are of.
+#'
+#' @param x What [log_lik()] returned: a number for each draw and row.
+#' @param ... Passed on to the function for a plain matrix, for example `cores`.
+#' @param r_eff Relative effective sample sizes. Default: 1 for each row, as draws are independent.
+#'
+#' @return What `loo()` or `waic()` returns for a matrix, an object that `loo::loo_compare()` takes.
+#' @section Errors:
+#' An error of class `layerapi_ValueError` says that `x` are draws of something else. The warning is
+#' of class `layerapi_warning`.
+#' @references Vehtari, Gelman and Gabry (2017), Practical Bayesian model evaluation using
+#'   leave-one-out cross-validation and WAIC. <https://arxiv.org/abs/1507.04544> Yao et al. (2018),
+#'   Yes, but Did It Work?: Evaluating Variational Inference. <https://arxiv.org/abs/1802.02538>
+#' @family answers of a model
+#' @examplesIf reticulate::py_module_available("keras") && requireNamespace("loo")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+#' model %>% layer_dense_flipout(units = 2)
+#' model$compile(optimizer = "adam", loss = likelihood_normal())
+#' x <- matrix(rnorm(30), 10)
+#' densities <- log_lik(model, x, rep(0, 10), draws = 100, seed = 1)
+#' withCallingHandlers(
+#'   loo::waic(densities),
+#'   layerapi_warning = function(warning) invokeRestart("muffleWarning")
+#' )
+#' @name loo.layerapi_draws
+#' @aliases loo waic
+#' @exportS3Method loo::loo layerapi_draws
+loo.layerapi_draws <- function( # nolint: object_name_linter.
+  x, ..., r_eff = rep(1, ncol(x))
+) {
+  call <- generic_call("loo")
+  check_densities(x, call)
+  loo::loo(plain(x), ..., r_eff = r_eff)
+}
+
+#' @rdname loo.layerapi_draws
+#' @exportS3Method loo::waic layerapi_draws
+waic.layerapi_draws <- function(x, ...) { # nolint: object_name_linter.
+  call <- generic_call("waic")
+  check_densities(x, call)
+  loo::waic(plain(x), ...)
+}
+
+# Refuse what are no log densities of rows, and say what an estimate from such ones is worth.
+check_densities <- function(x, call) {
+  if (attr(x, "kind") != "log_lik" || length(dim(x)) != 2) {
+    refuse(
+      "ValueError", sprintf(
+        "`x` must be log densities, one for each row. Received: %s of shape [%s]. %s",
+        kinds_of_draws[[attr(x, "kind")]], toString(dim(x)), "Pass what log_lik() returns."
+      ), call
+    )
+  }
+  warning(warningCondition(paste(
+    "These draws are of a variational approximation: the estimate says how well that predicts, and",
+    "holds as far as it is near the posterior. Compare networks by score() on data that were not",
+    "used to fit them."
+  ), class = "layerapi_warning", call = call))
+}
+
 # The same numbers as a plain matrix or array.
 plain <- function(x) {
   if (inherits(x, "layerapi_draws")) {
@@ -115,6 +182,7 @@ answer_from_python <- function(value) {
     IntervalForR = interval_from_python(value),
     TableForR = table_from_python(value),
     RecordForR = record_from_python(value),
+    WeightsForR = structure(copy_once(value), dimnames = list(NULL, value$names)),
     Numbers = copy_once(value),
     value
   )

@@ -24,7 +24,7 @@
 #'   standard deviation, the first on top. Weights without uncertainty are left out.
 #'
 #' @param object Keras model, built; or draws that `posterior_linpred()` returned for the rows of
-#'   `newdata`, which do not know the weights.
+#'   `newdata`, those of an ensemble for example. Draws do not know the weights.
 #' @param newdata Matrix or data frame of numbers with a row for each example, or a vector where an
 #'   example is one number. Not for `"weights"`.
 #' @param y Vector of the observations, with as many rows as `newdata`, for all types but
@@ -55,6 +55,10 @@
 #' autoplot(model, x, sin(x), draws = 100, seed = 1) + labs(x = "time (s)")
 #' autoplot(model, x, sin(x), type = "calibration", draws = 100, seed = 1)
 #' autoplot(model, type = "weights")
+#'
+#' # An ensemble goes by its draws.
+#' draws <- posterior_linpred(list(model, model), newdata = x, draws = 100, seed = 1)
+#' autoplot(draws, x, sin(x))
 #' @name autoplot.layerapi
 #' @aliases autoplot
 #' @rdname autoplot.layerapi
@@ -100,13 +104,60 @@ autoplot.keras.src.models.model.Model <- function( # nolint: object_name_linter.
 autoplot.layerapi_draws <- # nolint: object_name_linter.
   autoplot.keras.src.models.model.Model
 
+#' Plot how a training went
+#'
+#' Use it to see whether a network is trained to the end, and whether it fits the data or its prior
+#' more: each metric that was recorded has a panel with a scale of its own, the loss first, then
+#' `nll`, `kl` and `kl_weight`, where there are such. What was recorded of validation data is in the
+#' same panel.
+#'
+#' These methods are for what `model$fit()` returns. What `fit()` of 'keras3' returns has a plot of
+#' its own there.
+#'
+#' @param object,x History of Keras, which `model$fit()` returned.
+#' @param metrics Names of the metrics to show, without `val_`. Default `NULL`: all.
+#' @param ... Not used.
+#' @return `autoplot()`: a plot of class `ggplot`, with the data that it shows in `$data`. `plot()`
+#'   draws it and returns it invisibly.
+#' @section Errors:
+#' An error of class `layerapi_ValueError` says that nothing was recorded, or no metric of that
+#' name.
+#' @family training
+#' @examplesIf reticulate::py_module_available("keras") && requireNamespace("ggplot2")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(3L))))
+#' model %>% layer_dense_flipout(units = 2, kl_weight = 1 / 10)
+#' model$compile(optimizer = "adam", loss = likelihood_normal())
+#' history <- model$fit(matrix(1, 10, 3), matrix(0, 10), epochs = 5L, verbose = 0L)
+#' plot(history)
+#' @name autoplot.history
+#' @rdname autoplot.history
+#' @exportS3Method ggplot2::autoplot keras.src.callbacks.history.History
+autoplot.keras.src.callbacks.history.History <- # nolint: object_name_linter, object_length_linter.
+  function(object, metrics = NULL, ...) {
+    call <- generic_call("autoplot")
+    plot_history(object$history, metrics, call)
+  }
+
+#' @rdname autoplot.history
+#' @exportS3Method plot keras.src.callbacks.history.History
+plot.keras.src.callbacks.history.History <- # nolint: object_name_linter, object_length_linter.
+  function(x, metrics = NULL, ...) {
+    call <- generic_call("plot")
+    plot <- plot_history(x$history, metrics, call)
+    print(plot)
+    invisible(plot)
+  }
+
 # --- The plots ------------------------------------------------------------------------------------
 
 # Data in front of a column: what ggplot2 finds it by.
 utils::globalVariables(".data")
 
 # Bands from wide to narrow, the mean, and what is beside the point.
-colours <- c(pale = "#c6dbef", middle = "#6baed6", dark = "#08306b", grey = "#969696")
+colours <- c(
+  pale = "#c6dbef", middle = "#6baed6", dark = "#08306b", grey = "#969696", orange = "#fd8d3c"
+)
 
 plot_interval <- function(outputs, axis, y, prob, seed, call) {
   predicted <- posterior_predict(outputs, seed = seed)
@@ -196,11 +247,7 @@ plot_calibration <- function(outputs, y, seed) {
     ggplot2::facet_grid(rows = "panel", scales = "free_y", switch = "y") +
     ggplot2::coord_cartesian(xlim = c(0, 1))
   label <- "probability of the interval; below, rank among predictions (PIT)"
-  dressed(plot, if (is_coverage) label else "predicted probability", NULL) +
-    ggplot2::theme(
-      strip.placement = "outside", strip.background = ggplot2::element_blank(),
-      strip.text = ggplot2::element_text(size = 11)
-    )
+  dressed(plot, if (is_coverage) label else "predicted probability", NULL) + beside_axes()
 }
 
 plot_uncertainty <- function(outputs, axis, call) {
@@ -256,6 +303,59 @@ plot_weights <- function(object, prob, most, call) {
     plot <- plot + ggplot2::ggtitle(sprintf("%d of %d weights", nrow(data), weights))
   }
   dressed(plot, sprintf("posterior mean and %s", percent(prob)), NULL)
+}
+
+# Metrics whose panels come first, in this order.
+first_metrics <- c("loss", "nll", "kl", "kl_weight")
+
+plot_history <- function(recorded, metrics, call) {
+  names <- names(recorded)
+  is_validation <- startsWith(names, "val_")
+  known <- unique(sub("^val_", "", names))
+  known <- c(intersect(first_metrics, known), setdiff(known, first_metrics))
+  if (!length(known)) {
+    refuse_argument(
+      "object", "of a training that recorded its loss", recorded,
+      "Fit the model for at least one epoch.", call
+    )
+  }
+  if (is.null(metrics)) {
+    metrics <- known
+  }
+  if (!is.character(metrics) || !length(metrics) || !all(metrics %in% known)) {
+    refuse_argument(
+      "metrics", paste("among", paste0("'", known, "'", collapse = ", ")), metrics,
+      "Leave it out for all of them.", call
+    )
+  }
+  data <- do.call(rbind, lapply(seq_along(names), function(i) {
+    values <- as.numeric(unlist(recorded[[i]]))
+    data.frame(
+      epoch = seq_along(values), value = values, metric = sub("^val_", "", names[i]),
+      set = if (is_validation[i]) "validation" else "training"
+    )
+  }))
+  data <- data[data$metric %in% metrics, ]
+  data$metric <- factor(data$metric, metrics)
+  data$set <- factor(data$set, c("training", "validation"))
+  # A single epoch is no line.
+  geom <- if (max(data$epoch) > 1) ggplot2::geom_line() else ggplot2::geom_point()
+  plot <- ggplot2::ggplot(
+    data, ggplot2::aes(x = .data$epoch, y = .data$value, colour = .data$set)
+  ) +
+    geom +
+    ggplot2::facet_wrap("metric", scales = "free", strip.position = "left") +
+    ggplot2::scale_colour_manual(values = unname(colours[c("dark", "orange")])) +
+    ggplot2::scale_x_continuous(breaks = whole_breaks)
+  plot <- dressed(plot, "epoch", NULL) + beside_axes() +
+    ggplot2::theme(panel.spacing = ggplot2::unit(12, "pt"))
+  if (any(is_validation)) plot else plot + ggplot2::guides(colour = "none")
+}
+
+# Ticks at whole numbers, as epochs are.
+whole_breaks <- function(limits) {
+  breaks <- pretty(limits)
+  breaks[breaks == round(breaks) & breaks > 0]
 }
 
 # --- What is plotted ------------------------------------------------------------------------------
@@ -326,7 +426,11 @@ check_outputs <- function(outputs, type, axis, call) {
 }
 
 is_of_classes <- function(outputs) {
-  any(grepl("BernoulliLikelihood|CategoricalLikelihood", attr(outputs, "likelihood")))
+  is_of_labels(outputs) || any(grepl("BernoulliLikelihood", attr(outputs, "likelihood")))
+}
+
+is_of_labels <- function(outputs) {
+  any(grepl("CategoricalLikelihood", attr(outputs, "likelihood")))
 }
 
 check_one_number <- function(predicted, call) {
@@ -359,4 +463,12 @@ dressed <- function(plot, x, y) {
   plot + ggplot2::labs(x = x, y = y) + ggplot2::theme_classic() +
     ggplot2::guides(fill = place(1), linetype = place(2), shape = place(3)) +
     ggplot2::theme(legend.position = "top", legend.title = ggplot2::element_blank())
+}
+
+# Names of panels as labels of their axes.
+beside_axes <- function() {
+  ggplot2::theme(
+    strip.placement = "outside", strip.background = ggplot2::element_blank(),
+    strip.text = ggplot2::element_text(size = 11)
+  )
 }

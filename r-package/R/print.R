@@ -3,14 +3,20 @@
 #' Print and summarize a layer
 #'
 #' `print()` shows the arguments that differ from the defaults, those of a block as R's code writes
-#' them; `summary()` the weights of the
-#' layer, as posterior mean and standard deviation or as single values, and its losses.
+#' them; `summary()` shows the weights of the layer and its losses: how far they have moved from the
+#' prior, and how clearly their means stand out from their standard deviations. `summary()` of a
+#' model is Keras's own; `tidy(model, by = "array")` has these rows for all its layers.
 #'
 #' @param x,object Layer, or what `summary()` returned.
 #' @param ... Not used.
 #'
 #' @return `print()`: `x`, invisibly. `summary()`: a list with `layer`, a text; `weights`, a data
-#'   frame with one row for each weight; `loss`, a number, the sum of the layer's losses.
+#'   frame with one row for each array of weights; `loss`, a number, the sum of the layer's losses.
+#'   The columns of `weights` are `shape`; `min_mean`, `max_mean`, `min_sd` and `max_sd`, the range
+#'   of posterior means and standard deviations; `snr_5`, `snr_50` and `snr_95`, quantiles of the
+#'   signal-to-noise ratio, which is the mean without its sign divided by the standard deviation;
+#'   and `kl`, the divergence from the prior, without `kl_weight`. These are `NaN` for weights
+#'   without uncertainty, or without a prior.
 #' @examplesIf reticulate::py_module_available("keras")
 #' layer <- layer_dense_flipout(units = 2, seed = 1)
 #' layer$build(list(NULL, 3L))
@@ -81,20 +87,23 @@ summary.layer_api.keras_2.layers._Variational <- function(object, ...) {
 }
 
 summary_of <- function(object, losses) {
-  posteriors <- if (object$built) object$`_posteriors`()
-  rows <- lapply(posteriors, function(posterior) {
-    mean <- as.array(to_array(tfd_mean(posterior)))
-    sd <- as.array(to_array(tfd_stddev(posterior)))
-    data.frame(
-      shape = paste(dim(mean), collapse = " x "),
-      lowest_mean = min(mean), highest_mean = max(mean), lowest_sd = min(sd), highest_sd = max(sd)
-    )
-  })
+  table <- attempt(core()$r_bridge$summary, list(object))
   losses <- vapply(losses, function(loss) as.numeric(to_array(loss)), numeric(1))
   structure(
-    list(layer = reticulate::py_repr(object), weights = do.call(rbind, rows), loss = sum(losses)),
+    list(
+      layer = reticulate::py_repr(object), weights = if (!is.null(table)) weight_rows(table),
+      loss = sum(losses)
+    ),
     class = "summary.layer_api"
   )
+}
+
+# What Python says of the weights of a layer, in rows of their names.
+weight_rows <- function(table) {
+  weights <- table_from_python(table)
+  rows <- attr(weights, "names_of_rows")
+  attr(weights, "names_of_rows") <- NULL
+  structure(weights[names(weights) != "size"], row.names = rows)
 }
 
 # What a tensor of any backend is in R, which has no numbers of 16 bits.

@@ -119,7 +119,8 @@ RETURNED = {
     "such as `dense_flipout/kernel[1,2]`, and two columns, the ends of the interval, with names "
     "such as 5% and 95%. `tidy()`: a data frame with a row for each weight and the columns "
     "`term`, `estimate` and `std.error`, mean and standard deviation of its posterior, and "
-    "`conf.low` and `conf.high`.",
+    '`conf.low` and `conf.high`; with `by = "array"` a row for each array of weights, such as a '
+    "kernel, with the columns `term`, `size` and those of [summary()][print.layer_api].",
     "uncertainty": "A data frame with a row for each row of the data and the columns `mean`, the "
     "predictive mean or the probabilities of classes, `total`, `aleatoric` and `epistemic`. A "
     "column is a matrix where a row has several numbers. The epistemic part of a network without "
@@ -143,6 +144,7 @@ TIDY = """
 tidy.{0} <- function(
   x,
   {1},
+  by = "weight",
   ...,
   conf.level # nolint: object_name_linter.
 ) {{
@@ -293,6 +295,7 @@ def answer(name, function):
     if name == "posterior_interval":
         described |= {
             "x": "As `object`.",
+            "by": 'What has a row in the table: `"weight"` or `"array"`. Default `"weight"`.',
             "conf.level": "Another name of `prob`, for users of 'broom'.",
         }
     text = documentation(name, function, "answers of a model", IN_R, described, tags)

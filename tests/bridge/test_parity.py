@@ -95,14 +95,14 @@ def test_every_public_name_has_its_counterpart(r):
     named = {name for name in layer_api.__all__ if getattr(layer_api, name) in classes}
     assert classes == {getattr(layer_api, name) for name in named}
     plots = {f"plot_{name}" for name in r("eval(formals(layerapi:::autoplot.layerapi_draws)$type)")}
-    # What fit() returns in R has a plot of keras3's own.
-    plots.add("plot_history")
+    plots.add("plot_history")  # autoplot() of what fit() returns
     # R's matrices go to posterior, loo and bayesplot as they are.
     in_python_alone = {"pipe", "to_datatree", "__version__"}
     assert set(layer_api.__all__) == of_python | named | plots | in_python_alone
     of_r = {name for name in exported if not name.startswith("tfd_")}
     # In Python, what a model predicts is an array as it is, and intervals know what tidy() shows.
-    assert of_r == set(FUNCTIONS) | set(generate.ANSWERS) | {"%>%", "predict_array", "tidy"}
+    in_r_alone = {"%>%", "predict_array", "tidy", "glance", "augment"}
+    assert of_r == set(FUNCTIONS) | set(generate.ANSWERS) | in_r_alone
 
 
 def in_r(value):

@@ -68,13 +68,18 @@ test_that("Keras's backend is what KERAS_BACKEND says before Python starts", {
   }
 })
 
-topics <- setdiff(getNamespaceExports("layerapi"), "%>%")
+topics <- c(
+  setdiff(getNamespaceExports("layerapi"), "%>%"), "layerapi", "as_draws.layerapi",
+  "autoplot.history", "autoplot.layerapi", "loo.layerapi_draws", "print.layer_api"
+)
 
 for (topic in topics) {
   local({
     topic <- topic
     test_that(paste("the example on the help page runs:", topic), {
-      # Help pages load the package, and print; what they leave behind stays in this function.
+      # Help pages load the package, print, and draw; what they leave behind stays in this function.
+      grDevices::pdf(NULL)
+      on.exit(grDevices::dev.off())
       expect_error(
         capture.output(utils::example(
           topic,
@@ -86,16 +91,31 @@ for (topic in topics) {
   })
 }
 
-test_that("the example of the README runs", {
+# The code of R in the README, one text for each block.
+readme_blocks <- local({
   readme <- readLines(file.path("..", "..", "README.md"))
-  begin <- which(readme == "```r")
-  expect_length(begin, 1)
-  end <- which(readme == "```" & seq_along(readme) > begin)[1]
-  code <- readme[(begin + 1):(end - 1)]
-  # It trains for longer than it takes to see that it runs.
-  code <- sub("200L", "2L", code, fixed = TRUE)
+  begins <- which(readme == "```r")
+  lapply(begins, function(begin) {
+    end <- which(readme == "```" & seq_along(readme) > begin)[1]
+    # They train for longer than it takes to see that they run.
+    sub("epochs = 200", "epochs = 2", readme[(begin + 1):(end - 1)], fixed = TRUE)
+  })
+})
+
+test_that("the example of the README runs", {
+  expect_length(readme_blocks, 2)
   found <- new.env()
-  probability <- eval(parse(text = code), found)
+  probability <- eval(parse(text = readme_blocks[[1]]), found)
   expect_identical(dim(found$draws), c(1000L, nrow(mtcars)))
   expect_true(probability > 0 && probability < 1)
+})
+
+test_that("the example of the README runs in keras3's words", {
+  code <- parse(text = readme_blocks[[2]])
+  skip_if_not_installed("keras3")
+  found <- list2env(list(
+    x = scale(as.matrix(mtcars[, c("wt", "hp", "qsec")])), y = scale(mtcars$mpg), n = nrow(mtcars)
+  ))
+  eval(code, found)
+  expect_identical(dim(predictive_interval(found$model, found$x)), c(nrow(mtcars), 2L))
 })
