@@ -132,8 +132,8 @@ RETURNED = {
     '`kind`, `"coverage"` or `"probability"`, and, for numbers, `pit`, with a number for each '
     "observation." + _OF_OUTPUTS,
     "elbo": "A list that prints as a table, with `nll`, `kl`, `kl_per_row`, `elbo`, `rows`, "
-    "`guessing` (the log loss of guessing, of one row), `layers`, a named vector of the divergences "
-    "of the layers, and `advice`, a vector of sentences.",
+    "`guessing` (the log loss of guessing, of one row), `layers`, a named vector of the layers' "
+    "divergences, and `advice`, a vector of sentences.",
 }
 TIDY = """
 #' @rdname posterior_interval
