@@ -99,6 +99,7 @@ class VariationalWeight(FunctionsOfAWeight):
     ):
         self.name = name
         self.shape = None
+        self._fans = None
         self._is_optional = is_optional
         noise.know([name, *(f"{name}/{what}" for what in _STREAMS)])
         super().__init__(
@@ -132,7 +133,7 @@ class VariationalWeight(FunctionsOfAWeight):
 
     # --- Building --------------------------------------------------------------------------------
 
-    def prepare(self, shape, variables):
+    def prepare(self, shape, variables, fans=None):
         """Note the shape, and try the functions on throw-away values.
 
         So a mistake in a user's function raises while the layer has no variable yet.
@@ -140,8 +141,11 @@ class VariationalWeight(FunctionsOfAWeight):
         Args:
             shape: tuple of whole numbers.
             variables: the `VariableStore` of the layer.
+            fans: how many inputs an output has, and how many outputs an input, where this is not
+                what the shape of a kernel says.
         """
         self.shape = tuple(shape)
+        self._fans = fans
         self._variables = variables
         self._make("prior", throw_away_variable)
         return self._make("posterior", throw_away_variable)
@@ -188,6 +192,8 @@ class VariationalWeight(FunctionsOfAWeight):
         function = self._role(f"{role}_fn")
         if function is None:
             return None
+        if self._fans and isinstance(function, Prior):
+            function = function.of_fans(self._fans)
         layer = self._variables.layer
         described = (
             backend.distributions.dtype_for_callables(layer.variable_dtype),

@@ -63,7 +63,7 @@ set_kl_weight <- function(
 #' model %>% layer_dense_flipout(units = 2, kl_weight = 1 / 100)
 #' model$compile(optimizer = "adam", loss = likelihood_normal())
 #' x <- matrix(rnorm(300), 100)
-#' history <- model$fit(x, x[, 1], verbose = 0L, callbacks = list(callback_kl_history()))
+#' history <- model$fit(x, x[, 1, drop = FALSE], verbose = 0L, callbacks = list(callback_kl_history()))
 #' history$history$nll
 #' history$history$kl
 #' @export
@@ -114,7 +114,7 @@ callback_kl_history <- function() {
 #' model$compile(optimizer = "adam", loss = likelihood_normal())
 #' x <- matrix(rnorm(300), 100)
 #' callbacks <- list(callback_kl_annealing(epochs = 3), callback_kl_history())
-#' history <- model$fit(x, x[, 1], epochs = 5L, verbose = 0L, callbacks = callbacks)
+#' history <- model$fit(x, x[, 1, drop = FALSE], epochs = 5L, verbose = 0L, callbacks = callbacks)
 #' unlist(history$history$kl_weight)
 #' @export
 callback_kl_annealing <- function(
