@@ -35,9 +35,9 @@ def is_sum_of_parts(history, others=0.0):
     return True
 
 
-OPTIONS: list = [{}, {"run_eagerly": True}]
-if BACKEND == "tensorflow":  # JAX compiles anyway, and torch takes a minute to
-    OPTIONS += [{"jit_compile": True}, {"steps_per_execution": 2}]
+OPTIONS: list = [{}]
+if BACKEND == "tensorflow":  # JAX always compiles, and torch takes a minute to
+    OPTIONS += [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 2}]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: next(iter(options), "plain"))
