@@ -77,6 +77,7 @@ from layer_api.layers.embedding import (
 )
 from layer_api.layers.shared_scale import SharedScale, layer_shared_scale
 from layer_api.layers.variable import VariableLayer, layer_variable
+from layer_api.training.conversion import to_bayesian, to_deterministic
 from layer_api.training.kl import set_kl_weight
 from layer_api.version import __version__
 from layer_api.weights.divergences import KLDivergence, MonteCarloKL
@@ -89,6 +90,7 @@ from layer_api.weights.posteriors import (
 from layer_api.weights.priors import (
     LaplacePrior,
     NormalPrior,
+    PretrainedNormal,
     ScaleMixturePrior,
     StandardNormal,
     TrainableNormal,
@@ -135,6 +137,7 @@ __all__ = [
     "NormalMixtureLikelihood",
     "NormalPrior",
     "PoissonLikelihood",
+    "PretrainedNormal",
     "ScaleMixturePrior",
     "SharedScale",
     "StandardNormal",
@@ -177,7 +180,9 @@ __all__ = [
     "predictive_interval",
     "score",
     "set_kl_weight",
+    "to_bayesian",
     "to_datatree",
+    "to_deterministic",
     "uncertainty",
 ]
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 import ml_dtypes
+import numpy as np
 from keras import ops
 
 from layer_api import backend, noise
@@ -64,6 +65,19 @@ class SoftplusNormal(Normal):
     def scale(self):
         """The standard deviations."""
         return self.eps + ops.softplus(self.untransformed_scale)
+
+
+def untransformed(scale, dtype):
+    """Return the parameter of a `SoftplusNormal` of these standard deviations, as an array.
+
+    log(exp(s) - 1) = s + log(1 - exp(-s)),    s = scale - eps
+
+    Args:
+        scale: array of numbers above 0; one too small for `dtype` becomes the least that it has.
+        dtype: name of the dtype of the parameter, in which eps is what a sum can still hold.
+    """
+    s = np.maximum(np.asarray(scale, "float64") - _EPS[dtype], _EPS[dtype])
+    return s + np.log(-np.expm1(-s))
 
 
 class ComputedNormal(Normal):
@@ -303,6 +317,6 @@ def _draw_noise(normal, shape, key):
 
 def mean(distribution, *_):
     """Return the mean of `distribution`, which makes a layer's output free of its noise."""
-    if isinstance(distribution, (Normal, Deterministic)):
+    if isinstance(distribution, (Normal, Deterministic, MultivariateNormal)):
         return distribution.loc
     return backend.distributions.mean(distribution)

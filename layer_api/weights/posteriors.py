@@ -32,12 +32,14 @@ class _Parametrized(OfAWeight):
         ours = self.parametrize(dtype, shape, name, trainable, add_variable_fn)
         return distributions.to_library(ours, shape)
 
-    def _variable(self, parameter, dtype, shape, name, trainable, add_variable_fn):
+    def _variable(self, parameter, dtype, shape, name, _, add_variable_fn):
         return add_variable_fn(
             name=f"{name}_{parameter}",
             shape=shape,
             dtype=dtype,
-            trainable=trainable,
+            # Also in a frozen layer, which Keras does not train: it may be set free later, and in
+            # a file its variables have one order, frozen or not.
+            trainable=True,
             initializer=getattr(self, f"{parameter}_initializer"),
             regularizer=getattr(self, f"{parameter}_regularizer"),
             constraint=getattr(self, f"{parameter}_constraint"),

@@ -29,6 +29,7 @@ BLOCKS = {
     "posterior_multivariate_normal_tril": layer_api.MultivariateNormalTriL,
     "prior_standard_normal": layer_api.StandardNormal,
     "prior_normal": layer_api.NormalPrior,
+    "prior_pretrained_normal": layer_api.PretrainedNormal,
     "prior_laplace": layer_api.LaplacePrior,
     "prior_scale_mixture": layer_api.ScaleMixturePrior,
     "prior_trainable_normal": layer_api.TrainableNormal,
@@ -51,7 +52,11 @@ LIKELIHOODS = {
     "likelihood_normal_mixture": layer_api.NormalMixtureLikelihood,
 }
 # What concerns a model as a whole.
-TRAINING = {"set_kl_weight": layer_api.set_kl_weight}
+TRAINING = {
+    "set_kl_weight": layer_api.set_kl_weight,
+    "to_bayesian": layer_api.to_bayesian,
+    "to_deterministic": layer_api.to_deterministic,
+}
 # What a model answers. Those in GENERICS are methods for generics of the package rstantools.
 ANSWERS = {
     function.__name__: function
