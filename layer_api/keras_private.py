@@ -8,6 +8,7 @@ import functools
 import tempfile
 
 import keras
+import numpy as np
 from keras.src import backend as keras_backend
 from keras.src.backend.common import global_state, stateless_scope
 from keras.src.models import functional
@@ -321,12 +322,19 @@ def copy_state(old, new):
         store: dict = {}
         each.save_own_variables(store)
         if store:
-            other.load_own_variables(store)
+            # Copies, as on JAX a training step consumes the arrays of its variables.
+            arrays = {name: array_of(value) for name, value in store.items()}
+            other.load_own_variables(arrays)
         if hasattr(each, "save_assets"):  # such as a vocabulary
             with tempfile.TemporaryDirectory() as folder:
                 each.save_assets(folder)
                 other.load_assets(folder)
         copy_trainable(each, other)
+
+
+def array_of(value):
+    """Return the value of a variable as an array that shares no memory with it."""
+    return np.array(keras.ops.convert_to_numpy(value))
 
 
 def copy_trainable(old, new):

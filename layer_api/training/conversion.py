@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 from keras import layers as of_keras
-from keras import ops
 
 from layer_api import keras_private, messages, noise, serialization, validation
 from layer_api.layers import conv, dense, depthwise, embedding
@@ -108,8 +107,8 @@ def to_bayesian(
     optimizer and new metrics of the same configuration. The old model is left as it is. The noise
     of layers such as `Dropout` begins anew.
 
-    A warning names the layers that keep fixed weights although they have a kernel: those with no
-    counterpart here, such as recurrent and attention layers, grouped or quantized ones, wrappers
+    A warning names the layers that have a kernel and stay without uncertainty, as there is no
+    variational layer for them: recurrent and attention layers, grouped or quantized ones, wrappers
     and classes of your own. It also names those for which the `estimator` does not exist.
 
     No standard deviation is below that of a weight of 1/100 of the root mean square of its kernel,
@@ -191,7 +190,7 @@ def to_bayesian(
     notices = []
     if fixed:
         notices.append(
-            "to_bayesian() left the weights of layers fixed, as there is no variational layer for "
+            "to_bayesian() left layers without uncertainty, as there is no variational layer for "
             f"them: {_listed(fixed)}."
         )
     if substituted:
@@ -363,7 +362,7 @@ def _named(model, names):
                 messages.describe(name),
                 hint or f"Its layers are {', '.join(known)}.",
             )
-    found = []
+    found: list = []
     for layer in inner:
         if layer.name in names:
             inside = _leaves(layer) if keras_private.can_be_rebuilt(layer) else [layer]
@@ -399,7 +398,7 @@ def _last(model, outputs=None):
         model: Sequential or functional model.
         outputs: list of numbers of outputs. Default: all.
     """
-    found = []
+    found: list = []
     for number in range(len(model.outputs)) if outputs is None else outputs:
         tensor = model.outputs[number]
         on_the_way = model.layers
@@ -483,13 +482,13 @@ def _variational(layer, kind, layer_class, prior, **arguments):
 def _start(old, new, scale):
     """Start a variational layer from the weights of a layer of Keras."""
     kind = _kind_of(old)
-    mean = ops.convert_to_numpy(getattr(old, kind.weight))
+    mean = keras_private.array_of(getattr(old, kind.weight))
     size = np.abs(mean.astype("float64"))
     root_mean_square = np.sqrt(np.mean(np.square(size))) if size.size else 0.0
     stddev = scale * np.maximum(size, _LEAST_SHARE * root_mean_square)
     getattr(new, kind.weight).start_at(mean, np.maximum(stddev, _LEAST_STDDEV))
     if getattr(old, "use_bias", False):
-        new.bias.start_at(ops.convert_to_numpy(old.bias))
+        new.bias.start_at(keras_private.array_of(old.bias))
 
 
 def _deterministic_kind_of(layer):
@@ -531,7 +530,7 @@ def _means(layer):
 
 def _mean(layer, distribution):
     try:
-        return ops.convert_to_numpy(distributions.mean(distribution))
+        return keras_private.array_of(distributions.mean(distribution))
     except NotImplementedError as error:
         raise messages.invalid(
             "model",

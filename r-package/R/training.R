@@ -45,8 +45,8 @@ set_kl_weight <- function(
 #' optimizer and new metrics of the same configuration. The old model is left as it is. The noise
 #' of layers such as `Dropout` begins anew.
 #'
-#' A warning names the layers that keep fixed weights although they have a kernel: those with no
-#' counterpart here, such as recurrent and attention layers, grouped or quantized ones, wrappers
+#' A warning names the layers that have a kernel and stay without uncertainty, as there is no
+#' variational layer for them: recurrent and attention layers, grouped or quantized ones, wrappers
 #' and classes of your own. It also names those for which the `estimator` does not exist.
 #'
 #' No standard deviation is below that of a weight of 1/100 of the root mean square of its kernel,
