@@ -299,6 +299,29 @@ def _is_float_policy(value):
     return is_policy and keras.backend.is_float_dtype(policy.variable_dtype)
 
 
+def refuse_keras_2(argument, model):
+    """Refuse a model or layer of Keras 2."""
+    if messages.is_keras_2(model, "Layer") or messages.is_keras_2(model, "Model"):
+        raise messages.invalid(
+            argument,
+            "a model of Keras 3",
+            f"{messages.describe(model)} of Keras 2",
+            "Build the model with the keras package, and load the weights into it.",
+            TypeError,
+        )
+
+
+def check_built(argument, model):
+    """Refuse a model or layer that has no weights yet."""
+    if not model.built:
+        raise messages.invalid(
+            argument,
+            "a model that is built",
+            messages.describe(model),
+            "Begin it with an Input, fit it, or call it on rows first.",
+        )
+
+
 def check_one_tensor(input_shape):
     """Refuse the shapes of several tensors, which a layer of one input cannot be called on."""
     if isinstance(input_shape, dict):

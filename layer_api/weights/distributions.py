@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 import ml_dtypes
+import numpy as np
 from keras import ops
 
 from layer_api import backend, noise
@@ -60,12 +61,6 @@ class SoftplusNormal(Normal):
         """Return what keeps the scale above 0 where the softplus is not: eps."""
         return _EPS[keras.backend.standardize_dtype(dtype)]
 
-    @staticmethod
-    def untransformed(scale, dtype):
-        """Return the `untransformed_scale` of a scale above `least_scale`, a number."""
-        y = scale - SoftplusNormal.least_scale(dtype)
-        return y + math.log(-math.expm1(-y))  # log(e^y - 1), and no overflow
-
     @property
     def eps(self):
         """What keeps the scale above 0 where the softplus is not."""
@@ -75,6 +70,20 @@ class SoftplusNormal(Normal):
     def scale(self):
         """The standard deviations."""
         return self.eps + ops.softplus(self.untransformed_scale)
+
+
+def untransformed(scale, dtype):
+    """Return the parameter of a `SoftplusNormal` of these standard deviations, as an array.
+
+    log(exp(s) - 1) = s + log(1 - exp(-s)),    s = scale - eps
+
+    Args:
+        scale: array of numbers above 0; one too small for `dtype` becomes the least that it has.
+        dtype: dtype of the parameter, in which eps is what a sum can still hold.
+    """
+    eps = SoftplusNormal.least_scale(dtype)
+    s = np.maximum(np.asarray(scale, "float64") - eps, eps)
+    return s + np.log(-np.expm1(-s))
 
 
 class ComputedNormal(Normal):
@@ -352,6 +361,6 @@ def _draw_noise(normal, shape, key):
 
 def mean(distribution, *_):
     """Return the mean of `distribution`, which makes a layer's output free of its noise."""
-    if isinstance(distribution, (Normal, Deterministic)):
+    if isinstance(distribution, (Normal, Deterministic, MultivariateNormal)):
         return distribution.loc
     return backend.distributions.mean(distribution)

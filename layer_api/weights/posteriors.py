@@ -32,12 +32,14 @@ class _Parametrized(OfAWeight):
         ours = self.parametrize(dtype, shape, name, trainable, add_variable_fn)
         return distributions.to_library(ours, shape)
 
-    def _variable(self, parameter, dtype, shape, name, trainable, add_variable_fn):
+    def _variable(self, parameter, dtype, shape, name, _, add_variable_fn):
         return add_variable_fn(
             name=f"{name}_{parameter}",
             shape=shape,
             dtype=dtype,
-            trainable=trainable,
+            # Also in a frozen layer, which Keras does not train: it may be set free later, and in
+            # a file its variables have one order, frozen or not.
+            trainable=True,
             initializer=self._initializer(parameter, dtype),
             regularizer=getattr(self, f"{parameter}_regularizer"),
             constraint=getattr(self, f"{parameter}_constraint"),
@@ -126,7 +128,7 @@ class NormalOfVariables(_Parametrized):
                 messages.describe(self.scale),
                 "That much is added to the softplus, so that no standard deviation is 0.",
             )
-        start = distributions.SoftplusNormal.untransformed(self.scale, dtype)
+        start = float(distributions.untransformed(self.scale, dtype))
         return keras.initializers.Constant(start)
 
     def get_config(self):

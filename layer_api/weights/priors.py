@@ -140,6 +140,52 @@ def _fans(shape, name, scale):
 
 
 @keras.saving.register_keras_serializable("layer_api")
+class PretrainedNormal(_Fixed):
+    """Prior of independent normals, each with a mean of its own: the weights of a trained network.
+
+    What `to_bayesian(model, prior="pretrained")` uses. With it training keeps the weights close to
+    where they started, in place of pulling them to 0. The means are weights of the layer that are
+    not trained, so a file keeps them. They are 0 until `to_bayesian()` or `set_weights()` sets
+    them.
+
+    Args:
+        scale: Float above 0, the standard deviation. Default `1.0`.
+
+    Returns:
+        A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`, and for `prior` of
+        `to_bayesian()`.
+
+    Raises:
+        ValueError: `scale` is not a finite number above 0.
+
+    Example:
+
+    ```python
+    model = keras.Sequential([keras.Input(shape=(13,)), keras.layers.Dense(1)])
+    near = layer_api.to_bayesian(model, prior=layer_api.PretrainedNormal(scale=0.5))
+    ```
+
+    References:
+        Krishnan, Subedar and Tickoo (2020), Specifying Weight Priors in Bayesian Deep Neural
+        Networks with Empirical Bayes, section 3. <https://arxiv.org/abs/1906.05323>
+    """
+
+    def __init__(self, scale=1.0):
+        self.scale = validation.check_scale("scale", scale)
+
+    def parametrize(self, dtype, shape, name, _, add_variable_fn):
+        """Create the means, or look them up; return the distribution as one of ours."""
+        loc = add_variable_fn(
+            name=f"{name}_loc", shape=shape, dtype=dtype, initializer="zeros", trainable=False
+        )
+        return distributions.Normal(loc, self.scale)
+
+    def get_config(self):
+        """Return the arguments that make an equal block."""
+        return {"scale": self.scale}
+
+
+@keras.saving.register_keras_serializable("layer_api")
 class LaplacePrior(_Fixed):
     """Prior of independent Laplace distributions: most weights near `loc`, a few far from it.
 
@@ -317,6 +363,7 @@ keras.saving.register_keras_serializable("layer_api")(default_multivariate_norma
 NAMED = {
     "standard_normal": StandardNormal,
     "normal": NormalPrior,
+    "pretrained_normal": PretrainedNormal,
     "laplace": LaplacePrior,
     "scale_mixture": ScaleMixturePrior,
     "trainable_normal": TrainableNormal,

@@ -49,7 +49,7 @@ class FunctionsOfAWeight:
         if self.is_built:
             raise messages.fixed(argument, self._variables.layer)
         meant = self._resolve(argument, identifier)
-        _check_role(argument, meant)
+        check_role(argument, meant)
         self._meant[argument] = meant
         # The config of a file has served its turn: a layer that is loaded prints as any other.
         self._given[argument] = meant if isinstance(identifier, dict) else identifier
@@ -233,6 +233,24 @@ class VariationalWeight(FunctionsOfAWeight):
             )
         return kind(*(ops.broadcast_to(value, self.shape) for value in values))
 
+    def start_at(self, mean, stddev=None):
+        """Give the posterior its mean, and a mean-field one its standard deviation.
+
+        A prior whose means are those of a trained network gets the mean, too.
+
+        Args:
+            mean: array of the shape of the weight.
+            stddev: array of the same shape. Default: the posterior is a point mass.
+        """
+        role = f"{self.name}_posterior"
+        loc = self._variables.variable(role, "loc")
+        loc.assign(mean)
+        if stddev is not None:
+            parameter = distributions.untransformed(stddev, loc.dtype)
+            self._variables.variable(role, "untransformed_scale").assign(parameter)
+        if isinstance(self._role("prior_fn"), priors.PretrainedNormal):
+            self._variables.variable(f"{self.name}_prior", "loc").assign(mean)
+
     # --- Draws -----------------------------------------------------------------------------------
 
     def draw(self, state, distribution=None, shape=None):
@@ -343,6 +361,10 @@ class VariableStore:
         """All variables, in the order in which they were asked for."""
         return list(self._created.values())
 
+    def variable(self, function, parameter):
+        """Return the variable that a named block has for one of its parameters."""
+        return self._created[function, f"{function}_{parameter}", 0]
+
     def create(self, given):
         """Create a variable of the layer; not cast, as scale and divergence stay in 32 bits."""
         return self.layer.add_weight(**given, autocast=False)
@@ -394,7 +416,7 @@ class VariableStore:
         return add_variable
 
 
-def _check_role(argument, meant):
+def check_role(argument, meant):
     """Refuse a prior for a posterior, and the reverse: neither would do what it is meant for."""
     is_prior = isinstance(meant, Prior) or meant is priors.default_multivariate_normal_fn
     if argument.endswith("posterior_fn") and is_prior:
@@ -406,7 +428,7 @@ def _check_role(argument, meant):
             f"'mean_field_normal'; the prior is for `{argument.replace('posterior', 'prior')}`.",
             TypeError,
         )
-    if argument.endswith("prior_fn") and isinstance(meant, Posterior):
+    if argument.endswith(("prior_fn", "prior")) and isinstance(meant, Posterior):
         raise messages.invalid(
             argument,
             "a prior",

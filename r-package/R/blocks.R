@@ -196,6 +196,34 @@ prior_normal <- function(
 }
 attr(prior_normal, "py_function_name") <- "NormalPrior"
 
+#' Prior of independent normals, each with a mean of its own: the weights of a trained network
+#'
+#' What `to_bayesian(model, prior = "pretrained")` uses. With it training keeps the weights close
+#' to where they started, in place of pulling them to 0. The means are weights of the layer that
+#' are not trained, so a file keeps them. They are 0 until `to_bayesian()` or `set_weights()` sets
+#' them.
+#'
+#' @param scale Float above 0, the standard deviation. Default `1.0`.
+#' @return A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`, and for `prior`
+#'   of `to_bayesian()`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: `scale` is not a finite number above 0.
+#' @references Krishnan, Subedar and Tickoo (2020), Specifying Weight Priors in Bayesian Deep
+#'   Neural Networks with Empirical Bayes, section 3. <https://arxiv.org/abs/1906.05323>
+#' @family distributions of weights
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(13L)), keras$layers$Dense(1L)))
+#' near <- to_bayesian(model, prior = prior_pretrained_normal(scale = 0.5))
+#' @export
+prior_pretrained_normal <- function(
+  scale = 1
+) {
+  call_core("PretrainedNormal")
+}
+attr(prior_pretrained_normal, "py_function_name") <- "PretrainedNormal"
+
 #' Prior of independent Laplace distributions: most weights near `loc`, a few far from it
 #'
 #' Its density `exp(-abs(w - loc) / scale) / (2 scale)` favours sparse weights, as an L1 penalty

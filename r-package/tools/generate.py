@@ -30,6 +30,7 @@ BLOCKS = {
     "posterior_multivariate_normal_tril": layer_api.MultivariateNormalTriL,
     "prior_standard_normal": layer_api.StandardNormal,
     "prior_normal": layer_api.NormalPrior,
+    "prior_pretrained_normal": layer_api.PretrainedNormal,
     "prior_laplace": layer_api.LaplacePrior,
     "prior_scale_mixture": layer_api.ScaleMixturePrior,
     "prior_trainable_normal": layer_api.TrainableNormal,
@@ -57,6 +58,8 @@ TRAINING = {
     "callback_kl_history": layer_api.KLHistory,
     "callback_kl_annealing": layer_api.KLAnnealing,
     "metric_negative_log_likelihood": layer_api.NegativeLogLikelihood,
+    "to_bayesian": layer_api.to_bayesian,
+    "to_deterministic": layer_api.to_deterministic,
 }
 # What a model answers. Those in GENERICS are methods for generics of the package rstantools.
 ANSWERS = {
