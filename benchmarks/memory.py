@@ -91,7 +91,7 @@ def of_steps(options):
 
 def of_draws(options):
     """Yield a line: the memory that draws of the MLP take, of most rows."""
-    net, rows, draws, ways = ANSWERS[0]
+    net, rows, draws, ways = ANSWERS[-1]
     way = next(one for one in ways(of_this_framework()[0]) if one.name == options.contender)
     x = np.random.default_rng(0).standard_normal((rows, *net.shape), "float32")
     yield {
