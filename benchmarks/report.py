@@ -279,7 +279,7 @@ def _cell_of_draws(row):
     if row["role"] == "floor":
         return f"{row['seconds']:.2f}"
     target = f"; target {row['target']:g}" if row["target"] else ""
-    return f"{row['seconds']:.2f} ({row['ratio']:.2g}{target})"
+    return f"{row['seconds']:.2f} ({row['ratio']:.3g}{target})"
 
 
 def text_of_memory(rows):
