@@ -78,6 +78,7 @@ from layer_api.layers.embedding import (
 )
 from layer_api.layers.shared_scale import SharedScale, layer_shared_scale
 from layer_api.layers.variable import VariableLayer, layer_variable
+from layer_api.training.conversion import to_bayesian, to_deterministic
 from layer_api.training.evidence import elbo
 from layer_api.training.kl import KLAnnealing, KLHistory, set_kl_weight
 from layer_api.version import __version__
@@ -91,6 +92,7 @@ from layer_api.weights.posteriors import (
 from layer_api.weights.priors import (
     LaplacePrior,
     NormalPrior,
+    PretrainedNormal,
     ScaleMixturePrior,
     StandardNormal,
     TrainableNormal,
@@ -140,6 +142,7 @@ __all__ = [
     "NormalMixtureLikelihood",
     "NormalPrior",
     "PoissonLikelihood",
+    "PretrainedNormal",
     "ScaleMixturePrior",
     "SharedScale",
     "StandardNormal",
@@ -183,7 +186,9 @@ __all__ = [
     "predictive_interval",
     "score",
     "set_kl_weight",
+    "to_bayesian",
     "to_datatree",
+    "to_deterministic",
     "uncertainty",
 ]
 

@@ -6,11 +6,14 @@
 import contextlib
 import functools
 import inspect
+import tempfile
 
 import keras
+import numpy as np
 from keras.src import backend as keras_backend
 from keras.src.backend.common import global_state, stateless_scope
 from keras.src.losses import loss as loss_module
+from keras.src.models import functional
 from keras.src.random import seed_generator
 
 # A loss that is a function of the weights is evaluated when a model collects its losses, and this
@@ -367,3 +370,107 @@ def output_shapes(layer):
     if isinstance(layer, keras.Model) and getattr(layer, "outputs", None):
         outputs = keras.tree.flatten(layer.outputs)
     return [tuple(tensor.shape) for tensor in outputs]
+
+
+def can_be_rebuilt(model):
+    """Tell whether a model is a graph of layers, and its class has no constructor of its own."""
+    if isinstance(model, keras.Sequential):
+        return type(model).__init__ is keras.Sequential.__init__
+    is_graph = isinstance(model, functional.Functional)
+    return is_graph and functional.functional_like_constructor(type(model))
+
+
+def rebuilt(model, make):
+    """Return a model, which `can_be_rebuilt`, of other layers, not compiled.
+
+    Not by `keras.models.clone_model()`, which loses sparse inputs, and which compiles the model by
+    a config, so that it fails for a user's own loss.
+
+    Args:
+        model: Sequential or functional model that is built.
+        make: function of a layer, model or operation that returns the one in its place; it is
+            asked for each of them whenever the model calls it.
+    """
+
+    def new_input(tensor):
+        origin = tensor._keras_history.operation
+        if isinstance(origin, keras.layers.InputLayer):
+            return type(origin).from_config(origin.get_config()).output
+        return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
+
+    if isinstance(model, keras.Sequential):
+        inputs = new_input(model.inputs[0])
+        return type(model)([inputs, *map(make, model.layers)], name=model.name)
+    inputs = keras.tree.map_structure(new_input, model.input)
+    outputs = model._run_through_graph(inputs, operation_fn=make)
+    return type(model)(inputs, outputs, name=model.name)
+
+
+def copied(layer):
+    """Return a layer or operation of the same config, not built."""
+    if isinstance(layer, keras.layers.Lambda):  # whose function may be in no config
+        return type(layer)(
+            layer.function,
+            output_shape=layer._output_shape,
+            mask=layer.mask,
+            arguments=layer.arguments,
+            name=layer.name,
+            dtype=layer.dtype_policy,
+        )
+    return type(layer).from_config(layer.get_config())
+
+
+def copy_state(old, new):
+    """Give a copy of a layer its weights, what else a file has of it, and what is frozen.
+
+    Args:
+        old: layer, or a model with everything inside.
+        new: layer of the same kind, with the same layers inside.
+    """
+    for each, other in zip(all_layers(old), all_layers(new), strict=True):
+        store: dict = {}
+        each.save_own_variables(store)
+        if store:
+            # Copies, as on JAX a training step consumes the arrays of its variables.
+            arrays = {name: array_of(value) for name, value in store.items()}
+            other.load_own_variables(arrays)
+        if hasattr(each, "save_assets"):  # such as a vocabulary
+            with tempfile.TemporaryDirectory() as folder:
+                each.save_assets(folder)
+                other.load_assets(folder)
+        copy_trainable(each, other)
+
+
+def array_of(value):
+    """Return the value of a variable as an array that shares no memory with it."""
+    return np.array(keras.ops.convert_to_numpy(value))
+
+
+def copy_trainable(old, new):
+    """Freeze a layer as another one is, and not the layers inside."""
+    if new.trainable != old.trainable:
+        new.trainable = old.trainable
+
+
+def compile_arguments(model):
+    """Return the arguments that a model was compiled with, as they were given."""
+    return dict(model._compile_config.config)
+
+
+def producers(tensor):
+    """Return the layers and operations that a symbolic tensor is computed by, without those inside.
+
+    The first of them is the one that returns it.
+    """
+    reached, found = [tensor], {}
+    while reached:
+        operation, node_index, _ = reached.pop()._keras_history
+        if (id(operation), node_index) not in found:
+            found[id(operation), node_index] = operation
+            reached += operation._inbound_nodes[node_index].input_tensors
+    return list(found.values())
+
+
+def output_index(tensor):
+    """Return which of the outputs of the call that returned it a symbolic tensor is."""
+    return tensor._keras_history.tensor_index

@@ -24,6 +24,10 @@ class _Required:
 REQUIRED: Any = _Required()
 
 
+class Notice(UserWarning):
+    """A warning of this package, of which R makes one of its own."""
+
+
 class Foreign:
     """Stands for an R object that Python cannot hold, such as a data frame, in messages."""
 

@@ -1,11 +1,13 @@
 """What the R package needs of the core: values, functions and errors that cross the language."""
 
+import contextlib
 import ctypes
 import functools
 import inspect
 import json
 import numbers
 import re
+import warnings
 
 import keras
 import numpy as np
@@ -53,15 +55,35 @@ def method(distribution, name):
 
 
 def attempt(function, args, kwargs):
-    """Call `function`; return [value, None, None], or [None, name of the error, its message].
+    """Call `function`; return [value, name of an error, its message, texts of warnings].
 
-    R then raises the error as its own, with the message alone.
+    R then raises the error, whose name is None where there is none, and the warnings of this
+    package as its own, with the message alone.
     """
+    notices: list[str] = []
     try:
         _only_known(function, kwargs)
-        return [function(*args, **kwargs), None, None]
+        with _kept(notices):
+            return [function(*args, **kwargs), None, None, notices]
     except Exception as error:
-        return [None, type(error).__name__, str(error)]
+        return [None, type(error).__name__, str(error), notices]
+
+
+@contextlib.contextmanager
+def _kept(notices):
+    """Append the warnings of this package to a list; show those of others as ever."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", messages.Notice)
+        show = warnings.showwarning
+
+        def keep(message, category, *args, **kwargs):
+            if issubclass(category, messages.Notice):
+                notices.append(str(message))
+            else:
+                show(message, category, *args, **kwargs)
+
+        warnings.showwarning = keep
+        yield
 
 
 def _only_known(function, names):

@@ -120,23 +120,28 @@ def check_number(argument, value):
     return float(value)
 
 
-def check_scale(argument, value, optional=False):
+def check_scale(argument, value, optional=False, names=()):
     """Return `value` as a float that is positive, and that float32 can hold.
 
     Args:
         argument: name of the argument, for messages.
         value: what the user gave.
         optional: whether None is allowed.
+        names: names that may stand for a number, and are returned as they are.
     """
-    if value is None and optional:
-        return None
+    if (value is None and optional) or (isinstance(value, str) and value in names):
+        return value
     value = as_scalar(value)
     limits = ml_dtypes.finfo("float32")
     if not _is_real(value) or not float(limits.tiny) <= value <= float(limits.max):
         none = "None/NULL or " if optional else ""
-        remedy = f"Pass, for example, {argument} = 1.0."
+        named = f", or one of {', '.join(map(repr, names))}" if names else ""
+        hint = messages.suggest(value, names) if isinstance(value, str) else ""
         raise messages.invalid(
-            argument, f"{none}a finite number above 0", messages.describe(value), remedy
+            argument,
+            f"{none}a finite number above 0{named}",
+            messages.describe(value),
+            hint or f"Pass, for example, {argument} = 1.0.",
         )
     return float(value)
 
@@ -292,6 +297,29 @@ def _is_float_policy(value):
     # Keras returns text for a config of a class that it does not have.
     is_policy = isinstance(policy, keras.dtype_policies.DTypePolicy)
     return is_policy and keras.backend.is_float_dtype(policy.variable_dtype)
+
+
+def refuse_keras_2(argument, model):
+    """Refuse a model or layer of Keras 2."""
+    if messages.is_keras_2(model, "Layer") or messages.is_keras_2(model, "Model"):
+        raise messages.invalid(
+            argument,
+            "a model of Keras 3",
+            f"{messages.describe(model)} of Keras 2",
+            "Build the model with the keras package, and load the weights into it.",
+            TypeError,
+        )
+
+
+def check_built(argument, model):
+    """Refuse a model or layer that has no weights yet."""
+    if not model.built:
+        raise messages.invalid(
+            argument,
+            "a model that is built",
+            messages.describe(model),
+            "Begin it with an Input, fit it, or call it on rows first.",
+        )
 
 
 def check_one_tensor(input_shape):

@@ -528,23 +528,10 @@ def check_models(model):
     if not models:
         raise _no_model(model)
     for each in models:
-        if messages.is_keras_2(each, "Layer") or messages.is_keras_2(each, "Model"):
-            raise messages.invalid(
-                "model",
-                "a model of Keras 3",
-                f"{messages.describe(each)} of Keras 2",
-                "Build the model with the keras package, and load the weights into it.",
-                TypeError,
-            )
+        validation.refuse_keras_2("model", each)
         if not isinstance(each, keras.layers.Layer):
             raise _no_model(each)
-        if not each.built:
-            raise messages.invalid(
-                "model",
-                "a model that is built",
-                messages.describe(each),
-                "Begin it with an Input, fit it, or call it on rows first.",
-            )
+        validation.check_built("model", each)
     return models
 
 

@@ -151,7 +151,10 @@ class DenseVariational(DrawingLayer):
         kl_weight: Number of at least 0, the factor on the divergence. Default `None`, which is 1.
         kl_use_exact: Bool, whether the divergence is the closed form, which must be known for the
             two distributions, or `log q(w) - log p(w)` at the weights `w` that the last call drew,
-            whose expectation is the divergence. Default `False`.
+            whose expectation is the divergence. Of a named posterior, the gradient of the estimate
+            goes through `w` alone: with one call of the layer in each step, its noise cancels that
+            of the likelihood where the posterior is exact, so that training ends closer to the
+            optimum than with the closed form. Default `False`.
         activation: Activation function: the name of one of Keras's, a function, or `None` for none.
             Default `None`.
         use_bias: Bool, whether there is a bias. Default `True`.
@@ -188,6 +191,9 @@ class DenseVariational(DrawingLayer):
     References:
         Blundell et al. (2015), Weight Uncertainty in Neural Networks.
         <https://arxiv.org/abs/1505.05424>
+
+        Roeder, Wu and Duvenaud (2017), Sticking the Landing: Simple, Lower-Variance Gradient
+        Estimators for Variational Inference, equation 8. <https://arxiv.org/abs/1703.09194>
     """
 
     def __init__(
@@ -338,13 +344,16 @@ class DenseVariational(DrawingLayer):
 
     def _divergence(self, q, p, key):
         """Return the divergence of q from p; an estimate draws under `key`."""
-        q_is_ours, p_is_ours = (not backend.distributions.is_distribution(d) for d in (q, p))
+        q_is_ours = not backend.distributions.is_distribution(q)
+        p_is_one = not (backend.distributions.is_distribution(p) and tuple(p.batch_shape))
         if self.kl_use_exact:
             if not distributions.has_closed_form(q, p):
                 q, p = self.joint.to_library(q), self.joint.to_library(p)
             divergence = self._exact(q, p)
-        elif q_is_ours and p_is_ours:
-            divergence = distributions.estimated_kl_divergence(q, p, (self.joint.size,), key, 1)
+        elif q_is_ours and p_is_one:
+            divergence = distributions.estimated_kl_divergence(
+                q, p, (self.joint.size,), key, is_shared=True
+            )
         else:
             value = distributions.draw(q, (self.joint.size,), key)
             log_ratio = backend.distributions.log_prob(self.joint.to_library(q), value)

@@ -1,5 +1,7 @@
 """Depthwise convolutions: each channel has kernels of its own."""
 
+import math
+
 from keras import ops
 
 from layer_api import messages, validation
@@ -169,6 +171,10 @@ class DepthwiseConv2DFlipout(Flipout, Convolution):
 
     def _outputs_of_a_channel(self):
         return self.depth_multiplier
+
+    def _fans(self, name, shape):
+        window = math.prod(self.kernel_size)
+        return (window, window * self.depth_multiplier) if name == "kernel" else None
 
     def _bias_shape(self, kernel_shape):
         return (kernel_shape[-2] * kernel_shape[-1],)

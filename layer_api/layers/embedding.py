@@ -171,6 +171,9 @@ class EmbeddingReparameterization(VariationalLayer):
     def _weight_shapes(self, input_shape):
         return {"embeddings": (self.input_dim, self.output_dim)}
 
+    def _fans(self, name, shape):
+        return 1, self.output_dim  # an output is one of the weights, and no sum
+
 
 layer_embedding_reparameterization = layer_function(
     EmbeddingReparameterization, "layer_embedding_reparameterization"

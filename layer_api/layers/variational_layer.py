@@ -206,7 +206,12 @@ class VariationalLayer(DrawingLayer):
     def _prepare(self, shapes):
         """Give every weight its shape, and try its functions."""
         for name, weight in self._weights_by_name.items():
-            self._check_posterior(weight, weight.prepare(shapes[name], self._variables_of_weights))
+            shape = shapes[name]
+            fans = self._fans(name, shape)
+            self._check_posterior(weight, weight.prepare(shape, self._variables_of_weights, fans))
+
+    def _fans(self, name, shape):
+        """Return how many inputs an output of a weight has, and the reverse; None: as its shape."""
 
     def call(self, inputs):
         """Return the outputs for one draw of the weights."""

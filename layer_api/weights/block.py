@@ -54,3 +54,7 @@ class Divergence(Block):
 
 class Prior(OfAWeight):
     """What is believed of a weight before there are data."""
+
+    def of_fans(self, fans):
+        """Return the prior of a weight with `fans`, a pair of numbers, which most do without."""
+        return self

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 import ml_dtypes
+import numpy as np
 from keras import ops
 
 from layer_api import backend, noise
@@ -55,15 +56,34 @@ class SoftplusNormal(Normal):
         """Return the distribution of the deviation from the mean."""
         return SoftplusNormal(None, self.untransformed_scale)
 
+    @staticmethod
+    def least_scale(dtype):
+        """Return what keeps the scale above 0 where the softplus is not: eps."""
+        return _EPS[keras.backend.standardize_dtype(dtype)]
+
     @property
     def eps(self):
         """What keeps the scale above 0 where the softplus is not."""
-        return _EPS[keras.backend.standardize_dtype(self.untransformed_scale.dtype)]
+        return self.least_scale(self.untransformed_scale.dtype)
 
     @property
     def scale(self):
         """The standard deviations."""
         return self.eps + ops.softplus(self.untransformed_scale)
+
+
+def untransformed(scale, dtype):
+    """Return the parameter of a `SoftplusNormal` of these standard deviations, as an array.
+
+    log(exp(s) - 1) = s + log(1 - exp(-s)),    s = scale - eps
+
+    Args:
+        scale: array of numbers above 0; one too small for `dtype` becomes the least that it has.
+        dtype: dtype of the parameter, in which eps is what a sum can still hold.
+    """
+    eps = SoftplusNormal.least_scale(dtype)
+    s = np.maximum(np.asarray(scale, "float64") - eps, eps)
+    return s + np.log(-np.expm1(-s))
 
 
 class ComputedNormal(Normal):
@@ -200,24 +220,46 @@ def kl_divergence(q, p):
     return ops.sum(0.5 * (ops.square(r) + ops.square(d) - 1.0) - ops.log(r))
 
 
-def estimated_kl_divergence(q, p, shape, key, n_samples):
+def estimated_kl_divergence(q, p, shape, key, n_samples=1, is_shared=False):
     """Return the mean of log q(w) - log p(w) over draws w from q, summed over the elements.
 
     Its expectation is KL(q || p). A normal's own density at its draw w = loc + scale * e is taken
     from e: (w - loc) / scale would be mostly rounding where the scale is small.
+
+    Where the likelihood is taken at the same w, the derivative of log q(w) is the one through w.
+    The one through the parameters of q for a given w, whose expectation is 0, is left out (Roeder,
+    Wu and Duvenaud 2017, Sticking the Landing, equation 8). So the noise of the gradient vanishes
+    where q is the exact posterior: log q(w) - log p(w) - log p(data | w) is the same for all w
+    there. With draws of its own the divergence would only be noisier for it.
+
+    Args:
+        q: distribution.
+        p: distribution.
+        shape: shape of a draw.
+        key: key of the draws.
+        n_samples: whole number, how many draws.
+        is_shared: whether there is one draw, the one that `draw` makes under `key`.
     """
     if isinstance(q, Normal):
         dtype = _sum_dtype(q.loc)
         loc, scale = ops.cast(q.loc, dtype), ops.cast(q.scale, dtype)
-        e = noise.normal((n_samples, *shape), key, dtype)
+        e = _normals(q, shape, key, n_samples, is_shared)
         w = loc + scale * e
+        if is_shared:
+            held = ops.stop_gradient(scale)
+            e, scale = e + (_change(loc) + _change(scale) * e) / held, held
         log_q = _log_normal(e, ops.broadcast_to(scale, ops.shape(e)))
     elif isinstance(q, MultivariateNormal):
         dtype = _sum_dtype(q.loc)
         loc, scale_tril = ops.cast(q.loc, dtype), ops.cast(q.scale_tril, dtype)
-        e = noise.normal((n_samples, scale_tril.shape[0]), key, dtype)
-        deviations = ops.matmul(e, ops.transpose(scale_tril))
-        w = loc + ops.reshape(deviations, (n_samples, *shape))
+        e = _normals(q, scale_tril.shape[:1], key, n_samples, is_shared)
+        w = loc + ops.reshape(ops.matmul(e, ops.transpose(scale_tril)), (n_samples, *shape))
+        if is_shared:
+            held = ops.stop_gradient(scale_tril)
+            change = ops.reshape(_change(loc), (-1, 1))
+            change = change + ops.matmul(_change(scale_tril), ops.transpose(e))
+            change = ops.solve_triangular(held, change, lower=True)
+            e, scale_tril = e + ops.transpose(change), held
         log_q = _log_normal(e, ops.broadcast_to(ops.diagonal(scale_tril), ops.shape(e)))
     elif isinstance(q, Deterministic):  # one draw is as good as many, and its density is left out
         n_samples = 1
@@ -227,6 +269,22 @@ def estimated_kl_divergence(q, p, shape, key, n_samples):
         w = backend.distributions.sample(backend.distributions.seeded(q, key), n_samples)
         log_q = backend.distributions.log_prob(q, w)
     return (_sum(log_q) - _sum(log_prob(p, w))) / n_samples
+
+
+def _normals(q, shape, key, n_samples, is_shared):
+    """Return the standard normals of draws from `q`, or those of the one that `draw` makes."""
+    if not is_shared:
+        return noise.normal((n_samples, *shape), key, _sum_dtype(q.loc))
+    if _is_fused(q):
+        e = backend.fused.draw(ops.zeros_like(q.loc), ops.ones_like(q.loc), key)
+    else:
+        e = noise.normal(shape, key, keras.backend.standardize_dtype(q.loc.dtype))
+    return ops.cast(e, _sum_dtype(q.loc))[None]
+
+
+def _change(x):
+    """Return 0, with the derivative of `x`."""
+    return x - ops.stop_gradient(x)
 
 
 def log_prob(distribution, value):
@@ -303,6 +361,6 @@ def _draw_noise(normal, shape, key):
 
 def mean(distribution, *_):
     """Return the mean of `distribution`, which makes a layer's output free of its noise."""
-    if isinstance(distribution, (Normal, Deterministic)):
+    if isinstance(distribution, (Normal, Deterministic, MultivariateNormal)):
         return distribution.loc
     return backend.distributions.mean(distribution)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from layer_api import backend, serialization
+from layer_api import backend, messages, serialization, validation
 from layer_api.weights import distributions
 from layer_api.weights.block import OfAWeight, Posterior
 
@@ -32,16 +32,21 @@ class _Parametrized(OfAWeight):
         ours = self.parametrize(dtype, shape, name, trainable, add_variable_fn)
         return distributions.to_library(ours, shape)
 
-    def _variable(self, parameter, dtype, shape, name, trainable, add_variable_fn):
+    def _variable(self, parameter, dtype, shape, name, _, add_variable_fn):
         return add_variable_fn(
             name=f"{name}_{parameter}",
             shape=shape,
             dtype=dtype,
-            trainable=trainable,
-            initializer=getattr(self, f"{parameter}_initializer"),
+            # Also in a frozen layer, which Keras does not train: it may be set free later, and in
+            # a file its variables have one order, frozen or not.
+            trainable=True,
+            initializer=self._initializer(parameter, dtype),
             regularizer=getattr(self, f"{parameter}_regularizer"),
             constraint=getattr(self, f"{parameter}_constraint"),
         )
+
+    def _initializer(self, parameter, dtype):
+        return getattr(self, f"{parameter}_initializer")
 
     def _configure(self, parameter, initializer, regularizer, constraint):
         """Keep what governs one variable."""
@@ -84,7 +89,17 @@ class NormalOfVariables(_Parametrized):
         untransformed_scale_regularizer=None,
         loc_constraint=None,
         untransformed_scale_constraint=None,
+        *,
+        scale=None,
     ):
+        self.scale = validation.check_scale("scale", scale, optional=True)
+        if scale is not None and untransformed_scale_initializer is not None:
+            raise messages.invalid(
+                "scale",
+                "None/NULL where there is an `untransformed_scale_initializer`",
+                messages.describe(self.scale),
+                "Give one of the two: both say how wide the distribution starts.",
+            )
         self._configure("loc", loc_initializer, loc_regularizer, loc_constraint)
         self._configure(
             "untransformed_scale",
@@ -92,6 +107,8 @@ class NormalOfVariables(_Parametrized):
             untransformed_scale_regularizer,
             untransformed_scale_constraint,
         )
+        if scale is not None:  # the initializer depends on the dtype of the variable
+            self.untransformed_scale_initializer = None
 
     def parametrize(self, dtype, *args):
         """Create the variables, or look them up, and return the distribution as one of ours."""
@@ -99,9 +116,25 @@ class NormalOfVariables(_Parametrized):
         untransformed_scale = self._variable("untransformed_scale", dtype, *args)
         return distributions.SoftplusNormal(loc, untransformed_scale)
 
+    def _initializer(self, parameter, dtype):
+        if parameter != "untransformed_scale" or self.scale is None:
+            return super()._initializer(parameter, dtype)
+        least = distributions.SoftplusNormal.least_scale(dtype)
+        if self.scale <= least:
+            dtype = keras.backend.standardize_dtype(dtype)
+            raise messages.invalid(
+                "scale",
+                f"above {least:.3g} for weights of {dtype}",
+                messages.describe(self.scale),
+                "That much is added to the softplus, so that no standard deviation is 0.",
+            )
+        start = float(distributions.untransformed(self.scale, dtype))
+        return keras.initializers.Constant(start)
+
     def get_config(self):
         """Return the arguments that make an equal block."""
-        return {**self._config_of("loc"), **self._config_of("untransformed_scale")}
+        config = {**self._config_of("loc"), **self._config_of("untransformed_scale")}
+        return {**config, "scale": self.scale}
 
 
 @keras.saving.register_keras_serializable("layer_api")
@@ -112,9 +145,14 @@ class MeanFieldNormal(NormalOfVariables, Posterior):
     The standard deviation is `eps + softplus(untransformed_scale)`, so it is positive whatever the
     optimizer does.
 
+    With a small `scale`, and means as Keras draws its kernels, training starts almost as that of
+    a network without uncertainty does: see the example.
+
     Args:
         loc_initializer: Keras initializer of the means. Default `None`: normal with mean 0 and
-            standard deviation 0.1.
+            standard deviation 0.1. Those that follow the number of inputs, such as `"he_normal"`,
+            count them as for Keras's own layers; where all weights are one vector, as in
+            `layer_dense_variational()`, they would count all of these.
         untransformed_scale_initializer: Keras initializer of the standard deviations before the
             softplus. Default `None`: normal with mean -3 and standard deviation 0.1, which makes
             standard deviations of about 0.05.
@@ -124,20 +162,22 @@ class MeanFieldNormal(NormalOfVariables, Posterior):
         loc_constraint: Keras constraint on the means. Default `None`.
         untransformed_scale_constraint: Keras constraint on the standard deviations before the
             softplus. Default `None`.
+        scale: Float above 0, the standard deviation of every weight at the start, in place of
+            `untransformed_scale_initializer`. Default `None`: as that says.
 
     Returns:
         A config object for the arguments `kernel_posterior_fn` and `bias_posterior_fn`.
 
     Raises:
-        ValueError: An initializer, regularizer or constraint is not known to Keras.
+        ValueError: An initializer, regularizer or constraint is not known to Keras, or `scale` is
+            not a finite number above 0, or given beside `untransformed_scale_initializer`; when the
+            layer is built, `scale` is no larger than `eps`, the precision of the weights' dtype.
 
     Example:
 
     ```python
-    wide = layer_api.MeanFieldNormal(
-        untransformed_scale_initializer=keras.initializers.Constant(0.0)
-    )
-    layer = layer_api.layer_dense_flipout(units=10, kernel_posterior_fn=wide)
+    narrow = layer_api.MeanFieldNormal(loc_initializer="he_normal", scale=0.01)
+    layer = layer_api.layer_dense_flipout(units=10, kernel_posterior_fn=narrow)
     ```
 
     References:
@@ -213,13 +253,18 @@ class MultivariateNormalTriL(MeanFieldNormal):
             Default `None`.
         off_diagonal_constraint: Keras constraint on the elements below the diagonal. Default
             `None`.
+        scale: Float above 0, every element of the diagonal at the start, in place of
+            `untransformed_scale_initializer`: with zeros below it the standard deviation of every
+            weight. Default `None`: as that says.
 
     Returns:
         A config object for the arguments `make_posterior_fn`, and for `kernel_posterior_fn` of the
         layers with the reparameterization estimator and `bias_posterior_fn` of any layer.
 
     Raises:
-        ValueError: An initializer, regularizer or constraint is not known to Keras.
+        ValueError: An initializer, regularizer or constraint is not known to Keras, or `scale` is
+            not a finite number above 0, or given beside `untransformed_scale_initializer`; when the
+            layer is built, `scale` is no larger than `eps`, the precision of the weights' dtype.
 
     Example:
 
@@ -246,6 +291,8 @@ class MultivariateNormalTriL(MeanFieldNormal):
         loc_constraint=None,
         untransformed_scale_constraint=None,
         off_diagonal_constraint=None,
+        *,
+        scale=None,
     ):
         super().__init__(
             loc_initializer,
@@ -254,6 +301,7 @@ class MultivariateNormalTriL(MeanFieldNormal):
             untransformed_scale_regularizer,
             loc_constraint,
             untransformed_scale_constraint,
+            scale=scale,
         )
         self._configure(
             "off_diagonal",

@@ -49,7 +49,7 @@ class FunctionsOfAWeight:
         if self.is_built:
             raise messages.fixed(argument, self._variables.layer)
         meant = self._resolve(argument, identifier)
-        _check_role(argument, meant)
+        check_role(argument, meant)
         self._meant[argument] = meant
         # The config of a file has served its turn: a layer that is loaded prints as any other.
         self._given[argument] = meant if isinstance(identifier, dict) else identifier
@@ -99,6 +99,7 @@ class VariationalWeight(FunctionsOfAWeight):
     ):
         self.name = name
         self.shape = None
+        self._fans = None
         self._is_optional = is_optional
         noise.know([name, *(f"{name}/{what}" for what in _STREAMS)])
         super().__init__(
@@ -132,7 +133,7 @@ class VariationalWeight(FunctionsOfAWeight):
 
     # --- Building --------------------------------------------------------------------------------
 
-    def prepare(self, shape, variables):
+    def prepare(self, shape, variables, fans=None):
         """Note the shape, and try the functions on throw-away values.
 
         So a mistake in a user's function raises while the layer has no variable yet.
@@ -140,8 +141,11 @@ class VariationalWeight(FunctionsOfAWeight):
         Args:
             shape: tuple of whole numbers.
             variables: the `VariableStore` of the layer.
+            fans: how many inputs an output has, and how many outputs an input, where this is not
+                what the shape of a kernel says.
         """
         self.shape = tuple(shape)
+        self._fans = fans
         self._variables = variables
         self._make("prior", throw_away_variable)
         return self._make("posterior", throw_away_variable)
@@ -188,6 +192,8 @@ class VariationalWeight(FunctionsOfAWeight):
         function = self._role(f"{role}_fn")
         if function is None:
             return None
+        if self._fans and isinstance(function, Prior):
+            function = function.of_fans(self._fans)
         layer = self._variables.layer
         described = (
             backend.distributions.dtype_for_callables(layer.variable_dtype),
@@ -226,6 +232,24 @@ class VariationalWeight(FunctionsOfAWeight):
                 "The second argument of the function is the shape that the distribution needs.",
             )
         return kind(*(ops.broadcast_to(value, self.shape) for value in values))
+
+    def start_at(self, mean, stddev=None):
+        """Give the posterior its mean, and a mean-field one its standard deviation.
+
+        A prior whose means are those of a trained network gets the mean, too.
+
+        Args:
+            mean: array of the shape of the weight.
+            stddev: array of the same shape. Default: the posterior is a point mass.
+        """
+        role = f"{self.name}_posterior"
+        loc = self._variables.variable(role, "loc")
+        loc.assign(mean)
+        if stddev is not None:
+            parameter = distributions.untransformed(stddev, loc.dtype)
+            self._variables.variable(role, "untransformed_scale").assign(parameter)
+        if isinstance(self._role("prior_fn"), priors.PretrainedNormal):
+            self._variables.variable(f"{self.name}_prior", "loc").assign(mean)
 
     # --- Draws -----------------------------------------------------------------------------------
 
@@ -337,6 +361,10 @@ class VariableStore:
         """All variables, in the order in which they were asked for."""
         return list(self._created.values())
 
+    def variable(self, function, parameter):
+        """Return the variable that a named block has for one of its parameters."""
+        return self._created[function, f"{function}_{parameter}", 0]
+
     def create(self, given):
         """Create a variable of the layer; not cast, as scale and divergence stay in 32 bits."""
         return self.layer.add_weight(**given, autocast=False)
@@ -388,7 +416,7 @@ class VariableStore:
         return add_variable
 
 
-def _check_role(argument, meant):
+def check_role(argument, meant):
     """Refuse a prior for a posterior, and the reverse: neither would do what it is meant for."""
     is_prior = isinstance(meant, Prior) or meant is priors.default_multivariate_normal_fn
     if argument.endswith("posterior_fn") and is_prior:
@@ -400,7 +428,7 @@ def _check_role(argument, meant):
             f"'mean_field_normal'; the prior is for `{argument.replace('posterior', 'prior')}`.",
             TypeError,
         )
-    if argument.endswith("prior_fn") and isinstance(meant, Posterior):
+    if argument.endswith(("prior_fn", "prior")) and isinstance(meant, Posterior):
         raise messages.invalid(
             argument,
             "a prior",

@@ -875,8 +875,8 @@ calibration <- function(
 #' @param ... Nothing more: an argument that is not known is refused.
 #' @param ndraws Another name of `draws`, for users of 'brms'.
 #' @return A list that prints as a table, with `nll`, `kl`, `kl_per_row`, `elbo`, `rows`,
-#'   `guessing` (the log loss of guessing, of one row), `layers`, a named vector of the divergences
-#'   of the layers, and `advice`, a vector of sentences.
+#'   `guessing` (the log loss of guessing, of one row), `layers`, a named vector of the layers'
+#'   divergences, and `advice`, a vector of sentences.
 #' @section Errors:
 #' The message says what is expected. The class of the error:
 #' * `layerapi_ValueError`: The model has no variational layer, or an argument has a value that it

@@ -6,8 +6,13 @@
 #' The standard deviation is `eps + softplus(untransformed_scale)`, so it is positive whatever the
 #' optimizer does.
 #'
+#' With a small `scale`, and means as Keras draws its kernels, training starts almost as that of a
+#' network without uncertainty does: see the example.
+#'
 #' @param loc_initializer Keras initializer of the means. Default `NULL`: normal with mean 0 and
-#'   standard deviation 0.1.
+#'   standard deviation 0.1. Those that follow the number of inputs, such as `"he_normal"`, count
+#'   them as for Keras's own layers; where all weights are one vector, as in
+#'   `layer_dense_variational()`, they would count all of these.
 #' @param untransformed_scale_initializer Keras initializer of the standard deviations before the
 #'   softplus. Default `NULL`: normal with mean -3 and standard deviation 0.1, which makes standard
 #'   deviations of about 0.05.
@@ -17,19 +22,20 @@
 #' @param loc_constraint Keras constraint on the means. Default `NULL`.
 #' @param untransformed_scale_constraint Keras constraint on the standard deviations before the
 #'   softplus. Default `NULL`.
+#' @param scale Float above 0, the standard deviation of every weight at the start, in place of
+#'   `untransformed_scale_initializer`. Default `NULL`: as that says.
 #' @return A config object for the arguments `kernel_posterior_fn` and `bias_posterior_fn`.
 #' @section Errors:
 #' The message says what is expected. The class of the error:
-#' * `layerapi_ValueError`: An initializer, regularizer or constraint is not known to Keras.
+#' * `layerapi_ValueError`: An initializer, regularizer or constraint is not known to Keras, or
+#'   `scale` is not a finite number above 0, or given beside `untransformed_scale_initializer`;
+#'   when the layer is built, `scale` is no larger than `eps`, the precision of the weights' dtype.
 #' @references Blundell et al. (2015), Weight Uncertainty in Neural Networks, section 3.2.
 #'   <https://arxiv.org/abs/1505.05424>
 #' @family distributions of weights
 #' @examplesIf reticulate::py_module_available("keras")
-#' keras <- reticulate::import("keras")
-#' wide <- posterior_mean_field_normal(
-#'   untransformed_scale_initializer = keras$initializers$Constant(0)
-#' )
-#' layer <- layer_dense_flipout(units = 10, kernel_posterior_fn = wide)
+#' narrow <- posterior_mean_field_normal(loc_initializer = "he_normal", scale = 0.01)
+#' layer <- layer_dense_flipout(units = 10, kernel_posterior_fn = narrow)
 #' @export
 posterior_mean_field_normal <- function(
   loc_initializer = NULL,
@@ -37,7 +43,8 @@ posterior_mean_field_normal <- function(
   loc_regularizer = NULL,
   untransformed_scale_regularizer = NULL,
   loc_constraint = NULL,
-  untransformed_scale_constraint = NULL
+  untransformed_scale_constraint = NULL,
+  scale = NULL
 ) {
   call_core("MeanFieldNormal")
 }
@@ -95,11 +102,16 @@ attr(posterior_deterministic, "py_function_name") <- "Deterministic"
 #'   Default `NULL`.
 #' @param off_diagonal_constraint Keras constraint on the elements below the diagonal. Default
 #'   `NULL`.
+#' @param scale Float above 0, every element of the diagonal at the start, in place of
+#'   `untransformed_scale_initializer`: with zeros below it the standard deviation of every weight.
+#'   Default `NULL`: as that says.
 #' @return A config object for the arguments `make_posterior_fn`, and for `kernel_posterior_fn` of
 #'   the layers with the reparameterization estimator and `bias_posterior_fn` of any layer.
 #' @section Errors:
 #' The message says what is expected. The class of the error:
-#' * `layerapi_ValueError`: An initializer, regularizer or constraint is not known to Keras.
+#' * `layerapi_ValueError`: An initializer, regularizer or constraint is not known to Keras, or
+#'   `scale` is not a finite number above 0, or given beside `untransformed_scale_initializer`;
+#'   when the layer is built, `scale` is no larger than `eps`, the precision of the weights' dtype.
 #' @family distributions of weights
 #' @examplesIf reticulate::py_module_available("keras")
 #' layer_dense_variational(units = 1, make_posterior_fn = posterior_multivariate_normal_tril())
@@ -113,7 +125,8 @@ posterior_multivariate_normal_tril <- function(
   off_diagonal_regularizer = NULL,
   loc_constraint = NULL,
   untransformed_scale_constraint = NULL,
-  off_diagonal_constraint = NULL
+  off_diagonal_constraint = NULL,
+  scale = NULL
 ) {
   call_core("MultivariateNormalTriL")
 }
@@ -138,15 +151,42 @@ attr(prior_standard_normal, "py_function_name") <- "StandardNormal"
 #' A small `scale` holds the weights close to `loc`, a large one leaves them free. The divergence
 #' has a closed form.
 #'
+#' One number rarely suits all layers of a deep network. 0.1 holds the outputs of layers of 10 or
+#' 100 inputs so close to 0 that the network may predict no better than a guess, and leaves those
+#' of 10,000 inputs loose. A name makes the scale follow the number of inputs, so that outputs are
+#' about as large as inputs, whatever the layer:
+#'
+#' ```
+#' "he_normal":      scale = sqrt(2 / fan_in), for layers with the activation relu
+#' "lecun_normal":   scale = sqrt(1 / fan_in), for layers without an activation
+#' "glorot_normal":  scale = sqrt(2 / (fan_in + fan_out))
+#' ```
+#'
+#' These are the standard deviations of Keras's initializers of the same names; the normals here
+#' are not truncated. `fan_in` is how many inputs each output sums, `fan_out` how many outputs each
+#' input reaches: rows and columns of a dense kernel; for a convolution, the elements of the window
+#' times the channels, and times the filters. Of a depthwise convolution they are the elements of
+#' the window, and these times `depth_multiplier`, where Keras's initializers count all channels;
+#' of an embedding 1 and `output_dim`. A bias has none, and needs a number.
+#'
 #' @param loc Float, the mean. Default `0.0`.
-#' @param scale Float above 0, the standard deviation. Default `1.0`.
+#' @param scale Float above 0, the standard deviation, or one of `"he_normal"`, `"lecun_normal"`
+#'   and `"glorot_normal"`. Default `1.0`.
 #' @return A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
 #' @section Errors:
 #' The message says what is expected. The class of the error:
-#' * `layerapi_ValueError`: `loc` is not a finite number, or `scale` not a finite number above 0.
+#' * `layerapi_ValueError`: `loc` is not a finite number, or `scale` not a finite number above 0 or
+#'   a known name; when the layer is built, `scale` is a name and the weight a vector, as a bias
+#'   is.
+#' @references He, Zhang, Ren and Sun (2015), Delving Deep into Rectifiers, equation 10.
+#'   <https://arxiv.org/abs/1502.01852> Glorot and Bengio (2010), Understanding the difficulty of
+#'   training deep feedforward neural networks, equation 12.
+#'   <https://proceedings.mlr.press/v9/glorot10a.html>
 #' @family distributions of weights
 #' @examplesIf reticulate::py_module_available("keras")
-#' layer <- layer_dense_flipout(units = 10, kernel_prior_fn = prior_normal(scale = 0.1))
+#' layer <- layer_dense_flipout(
+#'   units = 10, kernel_prior_fn = prior_normal(scale = "he_normal"), activation = "relu"
+#' )
 #' @export
 prior_normal <- function(
   loc = 0,
@@ -155,6 +195,34 @@ prior_normal <- function(
   call_core("NormalPrior")
 }
 attr(prior_normal, "py_function_name") <- "NormalPrior"
+
+#' Prior of independent normals, each with a mean of its own: the weights of a trained network
+#'
+#' What `to_bayesian(model, prior = "pretrained")` uses. With it training keeps the weights close
+#' to where they started, in place of pulling them to 0. The means are weights of the layer that
+#' are not trained, so a file keeps them. They are 0 until `to_bayesian()` or `set_weights()` sets
+#' them.
+#'
+#' @param scale Float above 0, the standard deviation. Default `1.0`.
+#' @return A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`, and for `prior`
+#'   of `to_bayesian()`.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: `scale` is not a finite number above 0.
+#' @references Krishnan, Subedar and Tickoo (2020), Specifying Weight Priors in Bayesian Deep
+#'   Neural Networks with Empirical Bayes, section 3. <https://arxiv.org/abs/1906.05323>
+#' @family distributions of weights
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(13L)), keras$layers$Dense(1L)))
+#' near <- to_bayesian(model, prior = prior_pretrained_normal(scale = 0.5))
+#' @export
+prior_pretrained_normal <- function(
+  scale = 1
+) {
+  call_core("PretrainedNormal")
+}
+attr(prior_pretrained_normal, "py_function_name") <- "PretrainedNormal"
 
 #' Prior of independent Laplace distributions: most weights near `loc`, a few far from it
 #'
@@ -229,10 +297,13 @@ attr(prior_scale_mixture, "py_function_name") <- "ScaleMixturePrior"
 #' @param loc_constraint Keras constraint on the mean. Default `NULL`.
 #' @param untransformed_scale_constraint Keras constraint on the standard deviation before the
 #'   softplus. Default `NULL`.
+#' @param scale Float above 0, the standard deviation at the start, in place of
+#'   `untransformed_scale_initializer`. Default `NULL`: as that says.
 #' @return A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
 #' @section Errors:
 #' The message says what is expected. The class of the error:
-#' * `layerapi_ValueError`: An initializer, regularizer or constraint is not known to Keras.
+#' * `layerapi_ValueError`: An initializer, regularizer or constraint is not known to Keras, or
+#'   `scale` is not a finite number above 0, or given beside `untransformed_scale_initializer`.
 #' @family distributions of weights
 #' @examplesIf reticulate::py_module_available("keras")
 #' layer <- layer_dense_flipout(units = 10, kernel_prior_fn = prior_trainable_normal())
@@ -243,7 +314,8 @@ prior_trainable_normal <- function(
   loc_regularizer = NULL,
   untransformed_scale_regularizer = NULL,
   loc_constraint = NULL,
-  untransformed_scale_constraint = NULL
+  untransformed_scale_constraint = NULL,
+  scale = NULL
 ) {
   call_core("TrainableNormal")
 }

@@ -129,7 +129,8 @@ refuse_null_in_pipe <- function(call, arguments, name) {
   }
 }
 
-# Call a Python function; an error of Python becomes one of R that says the same.
+# Call a Python function; an error of Python becomes one of R that says the same, and so does a
+# warning of the core.
 attempt <- function(fun, arguments, call = sys.call(-1)) {
   values <- lapply(unname(arguments), to_python)
   names <- names(arguments)
@@ -140,6 +141,9 @@ attempt <- function(fun, arguments, call = sys.call(-1)) {
   result <- core()$r_bridge$attempt(
     fun, values[!is_named], reticulate::py_dict(names[is_named], values[is_named])
   )
+  for (notice in result[[4]]) {
+    warn(notice, call)
+  }
   if (!is.null(result[[2]])) {
     refuse(result[[2]], result[[3]], call)
   }
@@ -150,6 +154,12 @@ attempt <- function(fun, arguments, call = sys.call(-1)) {
 refuse <- function(type, message, call = NULL) {
   classes <- c(paste0("layerapi_", type), "layerapi_error", "error", "condition")
   stop(structure(list(message = message, call = call), class = classes))
+}
+
+# Warn by a condition of class `layerapi_warning`.
+warn <- function(message, call = NULL) {
+  classes <- c("layerapi_warning", "warning", "condition")
+  warning(structure(list(message = message, call = call), class = classes))
 }
 
 # Refuse an argument in the words that Python has for it.

@@ -1131,7 +1131,10 @@ layer_dense_reparameterization <- function(
 #' @param kl_weight Number of at least 0, the factor on the divergence. Default `NULL`, which is 1.
 #' @param kl_use_exact Bool, whether the divergence is the closed form, which must be known for the
 #'   two distributions, or `log q(w) - log p(w)` at the weights `w` that the last call drew, whose
-#'   expectation is the divergence. Default `FALSE`.
+#'   expectation is the divergence. Of a named posterior, the gradient of the estimate goes through
+#'   `w` alone: with one call of the layer in each step, its noise cancels that of the likelihood
+#'   where the posterior is exact, so that training ends closer to the optimum than with the closed
+#'   form. Default `FALSE`.
 #' @param activation Activation function: the name of one of Keras's, a function, or `NULL` for
 #'   none. Default `NULL`.
 #' @param use_bias Bool, whether there is a bias. Default `TRUE`.
@@ -1149,7 +1152,9 @@ layer_dense_reparameterization <- function(
 #'   can be.
 #' * `layerapi_TypeError`: An argument has the wrong type, or is not known.
 #' @references Blundell et al. (2015), Weight Uncertainty in Neural Networks.
-#'   <https://arxiv.org/abs/1505.05424>
+#'   <https://arxiv.org/abs/1505.05424> Roeder, Wu and Duvenaud (2017), Sticking the Landing:
+#'   Simple, Lower-Variance Gradient Estimators for Variational Inference, equation 8.
+#'   <https://arxiv.org/abs/1703.09194>
 #' @family variational layers
 #' @examplesIf reticulate::py_module_available("keras")
 #' keras <- reticulate::import("keras")

@@ -63,7 +63,7 @@ set_kl_weight <- function(
 #' model %>% layer_dense_flipout(units = 2, kl_weight = 1 / 100)
 #' model$compile(optimizer = "adam", loss = likelihood_normal())
 #' x <- matrix(rnorm(300), 100)
-#' history <- model$fit(x, x[, 1], verbose = 0L, callbacks = list(callback_kl_history()))
+#' history <- model$fit(x, x[, 1, drop = FALSE], verbose = 0L, callbacks = list(callback_kl_history()))
 #' history$history$nll
 #' history$history$kl
 #' @export
@@ -114,7 +114,7 @@ callback_kl_history <- function() {
 #' model$compile(optimizer = "adam", loss = likelihood_normal())
 #' x <- matrix(rnorm(300), 100)
 #' callbacks <- list(callback_kl_annealing(epochs = 3), callback_kl_history())
-#' history <- model$fit(x, x[, 1], epochs = 5L, verbose = 0L, callbacks = callbacks)
+#' history <- model$fit(x, x[, 1, drop = FALSE], epochs = 5L, verbose = 0L, callbacks = callbacks)
 #' unlist(history$history$kl_weight)
 #' @export
 callback_kl_annealing <- function(
@@ -156,4 +156,110 @@ metric_negative_log_likelihood <- function(
   ...
 ) {
   call_core("NegativeLogLikelihood")
+}
+
+#' Return a variational network that starts from a trained one
+#'
+#' Use it to have a network report its uncertainty without training it from scratch: layers of
+#' Keras become variational ones whose posterior means are the trained weights `w`, with standard
+#' deviations `scale * abs(w)` (MOPED, Krishnan et al. 2020). Train the new model on, with the
+#' divergence, before you read its uncertainty: until then the standard deviations say nothing of
+#' the data.
+#'
+#' `keras$layers$Dense`, `Conv1D`, `Conv2D`, `Conv3D`, `DepthwiseConv2D` and `Embedding` are
+#' converted, in models inside the model too. Biases stay point estimates. So does everything else:
+#' layers shared between several places, names, dtype policies, activations, regularizers and
+#' constraints, now on the means, what is frozen, and how the model is compiled, with a new
+#' optimizer and new metrics of the same configuration. The old model is left as it is. The noise
+#' of layers such as `Dropout` begins anew.
+#'
+#' A warning names the layers that have a kernel and stay without uncertainty, as there is no
+#' variational layer for them: recurrent and attention layers, grouped or quantized ones, wrappers
+#' and classes of your own. It also names those for which the `estimator` does not exist.
+#'
+#' No standard deviation is below that of a weight of 1/100 of the root mean square of its kernel,
+#' or below 1e-6, so that weights of 0 can move.
+#'
+#' @param model Sequential or functional Keras model that is built.
+#' @param estimator `"flipout"`, `"reparameterization"` or `"local_reparameterization"`, how noise
+#'   reaches the outputs. Only `Dense` has all three: an `Embedding` has `"reparameterization"`, a
+#'   `DepthwiseConv2D` `"flipout"`, and the other convolutions take `"flipout"` in place of the
+#'   third. Default `"flipout"`.
+#' @param layers `"all"`; `"last"`, for the last layer before each output that can be converted; or
+#'   the name of a layer, or a list of names. The name of a model inside stands for all layers in
+#'   it. Default `"all"`.
+#' @param scale Float above 0, the standard deviation of a weight as a share of its absolute value.
+#'   Default `0.1`.
+#' @param prior Prior of the kernels: a name, a config object, a function as for `kernel_prior_fn`
+#'   of the layers, or `NULL` for no prior and no divergence. `"pretrained"` is
+#'   `prior_pretrained_normal()`: normals around the trained weights, with a standard deviation of
+#'   1. Default `"standard_normal"`.
+#' @param kl_weight Number of at least 0, the factor on the divergences; with Keras's mean over a
+#'   batch as the loss, pass `1/n`, where `n` is the number of training examples. Default `1.0`.
+#' @param seed Whole number from 0 to 2147483647 that governs the draws of all new layers; each
+#'   gets a seed of its own from it. Default `NULL`: Keras's global random state decides.
+#' @return A new model, built, and compiled if `model` is.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: An argument has a value that it cannot have, `model` is not built, is a
+#'   class with a `call()` or a constructor of its own, has a layer that cannot be made from its
+#'   configuration, or has no layer that can be converted.
+#' * `layerapi_TypeError`: `model` is no model of Keras 3, or `prior` has the wrong type.
+#' @references Krishnan, Subedar and Tickoo (2020), Specifying Weight Priors in Bayesian Deep
+#'   Neural Networks with Empirical Bayes, section 3. <https://arxiv.org/abs/1906.05323>
+#' @family training
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(
+#'   keras$Input(shape = list(13L)),
+#'   keras$layers$Dense(32L, activation = "relu"),
+#'   keras$layers$Dense(1L)
+#' ))
+#' model$compile(optimizer = "adam", loss = "mse") # and fit()
+#' bayesian <- to_bayesian(model, prior = "pretrained", kl_weight = 1 / 506)
+#' last_layer <- to_bayesian(model, layers = "last", kl_weight = 1 / 506)
+#' @export
+to_bayesian <- function(
+  model,
+  estimator = "flipout",
+  layers = "all",
+  scale = 0.1,
+  prior = "standard_normal",
+  kl_weight = 1,
+  seed = NULL
+) {
+  call_core("to_bayesian")
+}
+
+#' Return a network of plain Keras layers at the posterior means of a variational one
+#'
+#' Use it where a network has to run without this package, or without noise: the new model draws
+#' nothing, predicts with the posterior means, and saves and exports like any model of Keras, to
+#' TFLite and ONNX too. It reports no uncertainty: keep the variational model for that.
+#'
+#' Dense, convolutional and embedding layers of this package become `keras$layers$Dense`, `Conv1D`,
+#' `Conv2D`, `Conv3D`, `DepthwiseConv2D` and `Embedding`, in models inside the model too;
+#' everything else stays, as in `to_bayesian()`, which this function undoes. A warning names the
+#' layers that still draw: those of classes of your own, and a `DenseVariational` whose posterior
+#' depends on the inputs.
+#'
+#' @param model Sequential or functional Keras model that is built, with variational layers.
+#' @return A new model, built, and compiled if `model` is.
+#' @section Errors:
+#' The message says what is expected. The class of the error:
+#' * `layerapi_ValueError`: `model` is not built, is a class with a `call()` or a constructor of
+#'   its own, or has no variational layer that can be converted.
+#' * `layerapi_TypeError`: `model` is no model of Keras 3.
+#' @family training
+#' @examplesIf reticulate::py_module_available("keras")
+#' keras <- reticulate::import("keras")
+#' model <- keras$Sequential(list(keras$Input(shape = list(13L))))
+#' model %>%
+#'   layer_dense_flipout(units = 1)
+#' plain <- to_deterministic(model)
+#' @export
+to_deterministic <- function(
+  model
+) {
+  call_core("to_deterministic")
 }

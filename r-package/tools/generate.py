@@ -30,6 +30,7 @@ BLOCKS = {
     "posterior_multivariate_normal_tril": layer_api.MultivariateNormalTriL,
     "prior_standard_normal": layer_api.StandardNormal,
     "prior_normal": layer_api.NormalPrior,
+    "prior_pretrained_normal": layer_api.PretrainedNormal,
     "prior_laplace": layer_api.LaplacePrior,
     "prior_scale_mixture": layer_api.ScaleMixturePrior,
     "prior_trainable_normal": layer_api.TrainableNormal,
@@ -57,6 +58,8 @@ TRAINING = {
     "callback_kl_history": layer_api.KLHistory,
     "callback_kl_annealing": layer_api.KLAnnealing,
     "metric_negative_log_likelihood": layer_api.NegativeLogLikelihood,
+    "to_bayesian": layer_api.to_bayesian,
+    "to_deterministic": layer_api.to_deterministic,
 }
 # What a model answers. Those in GENERICS are methods for generics of the package rstantools.
 ANSWERS = {
@@ -132,8 +135,8 @@ RETURNED = {
     '`kind`, `"coverage"` or `"probability"`, and, for numbers, `pit`, with a number for each '
     "observation." + _OF_OUTPUTS,
     "elbo": "A list that prints as a table, with `nll`, `kl`, `kl_per_row`, `elbo`, `rows`, "
-    "`guessing` (the log loss of guessing, of one row), `layers`, a named vector of the divergences "
-    "of the layers, and `advice`, a vector of sentences.",
+    "`guessing` (the log loss of guessing, of one row), `layers`, a named vector of the layers' "
+    "divergences, and `advice`, a vector of sentences.",
 }
 TIDY = """
 #' @rdname posterior_interval

@@ -238,6 +238,198 @@ class TestDivergence:
         assert abs(losses_of(layer)[0] - 6 * moment(1)) < BOUND * error
 
 
+NAMES = {
+    "he_normal": lambda fan_in, _: 2 / fan_in,
+    "lecun_normal": lambda fan_in, _: 1 / fan_in,
+    "glorot_normal": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
+}
+# A layer with a prior, the shape of its inputs, and how many inputs and outputs are connected.
+FANS = {
+    "dense": (lambda p: layer_api.DenseFlipout(5, kernel_prior_fn=p), (7,), (7, 5)),
+    "conv 1d": (lambda p: layer_api.Conv1DFlipout(5, 3, kernel_prior_fn=p), (9, 4), (12, 15)),
+    "conv 2d": (
+        lambda p: layer_api.Conv2DReparameterization(5, (3, 2), kernel_prior_fn=p),
+        (9, 9, 4),
+        (24, 30),
+    ),
+    "conv 3d": (lambda p: layer_api.Conv3DFlipout(5, 2, kernel_prior_fn=p), (4, 4, 4, 3), (24, 40)),
+    "channels first": (
+        lambda p: layer_api.Conv1DFlipout(5, 3, data_format="channels_first", kernel_prior_fn=p),
+        (4, 9),
+        (12, 15),
+    ),
+    "depthwise": (
+        lambda p: layer_api.DepthwiseConv2DFlipout(3, depth_multiplier=2, kernel_prior_fn=p),
+        (9, 9, 4),
+        (9, 18),
+    ),
+    "embedding": (
+        lambda p: layer_api.EmbeddingReparameterization(100, 5, embeddings_prior_fn=p),
+        (),
+        (1, 5),
+    ),
+}
+
+
+class TestScaleByName:
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize(("make", "inputs", "fans"), FANS.values(), ids=FANS)
+    def test_follows_the_fans(self, make, inputs, fans, name):
+        named, number = (
+            make(layer_api.NormalPrior(0.5, scale)) for scale in (name, NAMES[name](*fans) ** 0.5)
+        )
+        for layer in (named, number):
+            layer.build((None, *inputs))
+        number.set_weights(named.get_weights())
+        assert losses_of(named) == losses_of(number)
+        (weight, *_) = named._weights_by_name.values()
+        assert weight.function(f"{weight.name}_prior_fn").scale == name
+
+    @pytest.mark.parametrize("shape", [(70, 50), (3, 40, 50), (3, 2, 20, 30), (2, 2, 2, 20, 30)])
+    @pytest.mark.parametrize("name", NAMES)
+    def test_is_that_of_keras_s_initializer(self, name, shape):
+        prior = layer_api.NormalPrior(scale=name).parametrize("float32", shape, "kernel_prior")
+        config = {"class_name": name, "config": {"seed": 1}}
+        values = numpy(keras.initializers.get(config)(shape))
+        assert np.std(values) == pytest.approx(prior.scale, rel=BOUND / math.sqrt(2 * values.size))
+
+    def test_the_divergence_is_the_fused_one(self, monkeypatch):
+        scales = []
+
+        def divergence(*arguments):
+            scales.append(arguments[-1])
+            return ops.zeros(())
+
+        monkeypatch.setattr(backend.fused, "kl_divergence", divergence)
+        layer = layer_api.layer_dense_flipout(
+            units=256, kernel_prior_fn=layer_api.NormalPrior(scale="he_normal")
+        )
+        layer.build((None, 512))
+        assert losses_of(layer) == [0.0]
+        assert scales[-1] == 1 / 16
+
+    def test_of_a_function_that_calls_it(self):
+        def prior(*described):
+            return layer_api.NormalPrior(scale="he_normal")(*described)
+
+        one, other = (
+            built(kernel_prior_fn=fn) for fn in (prior, layer_api.NormalPrior(scale="he_normal"))
+        )
+        np.testing.assert_allclose(losses_of(one), losses_of(other), rtol=1e-6)
+
+    def test_a_vector_has_no_fans(self):
+        prior = layer_api.NormalPrior(scale="he_normal")
+        layer = layer_api.DenseFlipout(2, bias_prior_fn=prior)
+        with pytest.raises(ValueError, match=r"'he_normal' for bias_prior, of shape \[2\]"):
+            layer.build((None, 3))
+        assert layer.weights == []
+        layer = layer_api.DenseVariational(2, make_prior_fn=prior)
+        with pytest.raises(ValueError, match=r"'he_normal' for prior, of shape \[8\]"):
+            layer.build((None, 3))
+        assert layer.weights == []
+
+    def test_survives_saving(self, tmp_path):
+        prior = layer_api.NormalPrior(scale="he_normal")
+        model = keras.Sequential([keras.Input((3,)), built(kernel_prior_fn=prior)])
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+        assert repr(loaded.layers[0].kernel_prior_fn) == "NormalPrior(scale='he_normal')"
+        assert losses_of(loaded) == losses_of(model)
+
+
+class TestScaleAtTheStart:
+    @pytest.mark.parametrize("scale", [1e-6, 1e-4, 0.01, 1.0, 100.0])
+    @pytest.mark.parametrize("shape", [(3, 2), (300, 256)])
+    def test_every_standard_deviation_is_it(self, shape, scale):
+        layer = layer_api.layer_dense_reparameterization(
+            units=shape[1], kernel_posterior_fn=layer_api.MeanFieldNormal(scale=scale), seed=1
+        )
+        layer.build((None, shape[0]))
+        found = numpy(backend.distributions.stddev(layer.kernel_posterior))
+        np.testing.assert_allclose(found, np.full(shape, scale), rtol=1e-5)
+        # Of the draws as well, which the backend computes at once where a kernel is large.
+        layer.set_weights([np.zeros(shape), *layer.get_weights()[1:2], np.zeros(shape[1])])
+        draw = numpy(layer(np.eye(shape[0], dtype="float32")))
+        assert np.std(draw) == pytest.approx(scale, rel=BOUND / math.sqrt(2 * draw.size))
+
+    def test_of_a_full_covariance_and_of_a_prior(self):
+        layer = layer_api.DenseVariational(
+            1, layer_api.MultivariateNormalTriL(scale=0.25), layer_api.TrainableNormal(scale=0.5)
+        )
+        layer.build((None, 3))
+        scale_tril = layer.joint.distribution("posterior").scale_tril
+        np.testing.assert_allclose(numpy(scale_tril), 0.25 * np.eye(4), rtol=1e-6)
+        np.testing.assert_allclose(numpy(layer.joint.distribution("prior").scale), 0.5, rtol=1e-6)
+
+    @pytest.mark.parametrize(("dtype", "scale"), [("float16", 2e-3), ("bfloat16", 0.05)])
+    def test_in_half_precision(self, dtype, scale):
+        layer = layer_api.DenseFlipout(
+            2, kernel_posterior_fn=layer_api.MeanFieldNormal(scale=scale), dtype=dtype
+        )
+        layer.build((None, 3))
+        found = numpy(ops.cast(layer.kernel.posterior.scale, "float32"))
+        np.testing.assert_allclose(found, np.full((3, 2), scale), rtol=0.03)
+
+    @pytest.mark.parametrize(("dtype", "least"), [("float32", "1.19e-07"), ("float16", "0.000977")])
+    def test_what_the_dtype_cannot_hold(self, dtype, least):
+        layer = layer_api.DenseFlipout(
+            2, kernel_posterior_fn=layer_api.MeanFieldNormal(scale=1e-7), dtype=dtype
+        )
+        with pytest.raises(ValueError, match=f"must be above {least} for weights of {dtype}"):
+            layer.build((None, 3))
+        assert layer.weights == []
+
+    def test_shown(self):
+        assert repr(layer_api.MeanFieldNormal(scale=0.01)) == "MeanFieldNormal(scale=0.01)"
+        block = layer_api.MultivariateNormalTriL(scale=1)
+        assert repr(block) == "MultivariateNormalTriL(scale=1.0)"
+
+
+# A layer of ours with a posterior, one of Keras with an initializer, and the shape of their inputs.
+OF_KERAS = {
+    "dense": (
+        lambda p: layer_api.DenseFlipout(5, kernel_posterior_fn=p),
+        lambda i: keras.layers.Dense(5, kernel_initializer=i),
+        (None, 7),
+    ),
+    "conv 1d": (
+        lambda p: layer_api.Conv1DFlipout(5, 3, kernel_posterior_fn=p),
+        lambda i: keras.layers.Conv1D(5, 3, kernel_initializer=i),
+        (None, 9, 4),
+    ),
+    "conv 2d": (
+        lambda p: layer_api.Conv2DFlipout(5, 3, kernel_posterior_fn=p),
+        lambda i: keras.layers.Conv2D(5, 3, kernel_initializer=i),
+        (None, 9, 9, 4),
+    ),
+    "conv 3d": (
+        lambda p: layer_api.Conv3DFlipout(5, 2, kernel_posterior_fn=p),
+        lambda i: keras.layers.Conv3D(5, 2, kernel_initializer=i),
+        (None, 4, 4, 4, 3),
+    ),
+    "depthwise": (
+        lambda p: layer_api.DepthwiseConv2DFlipout(3, kernel_posterior_fn=p),
+        lambda i: keras.layers.DepthwiseConv2D(3, depthwise_initializer=i),
+        (None, 9, 9, 4),
+    ),
+    "embedding": (
+        lambda p: layer_api.EmbeddingReparameterization(9, 5, embeddings_posterior_fn=p),
+        lambda i: keras.layers.Embedding(9, 5, embeddings_initializer=i),
+        (None,),
+    ),
+}
+
+
+@pytest.mark.parametrize(("ours", "of_keras", "inputs"), OF_KERAS.values(), ids=OF_KERAS)
+def test_means_start_as_a_kernel_of_keras(ours, of_keras, inputs):
+    initializer = keras.initializers.HeNormal(seed=1)
+    ours = ours(layer_api.MeanFieldNormal(loc_initializer=initializer, scale=0.01))
+    of_keras = of_keras(initializer)
+    for layer in (ours, of_keras):
+        layer.build(inputs)
+    np.testing.assert_array_equal(ours.get_weights()[0], of_keras.get_weights()[0])
+
+
 class TestTrainable:
     def test_weights(self):
         layer = built(kernel_prior_fn="trainable_normal")

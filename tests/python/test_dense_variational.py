@@ -11,10 +11,12 @@ from framework import (
     BACKEND,
     compile_arguments,
     gradients,
+    laplace,
     library_kl_divergence,
     loss_of_a_call,
     losses_of,
     many,
+    many_gradients,
     normal,
     numpy,
     only_torch,
@@ -23,7 +25,8 @@ from keras import ops
 from test_contract import in_a_fresh_process
 
 import layer_api
-from layer_api import DistributionLambda, VariableLayer, backend
+from layer_api import DistributionLambda, VariableLayer, backend, noise
+from layer_api.weights import distributions
 
 BOUND = 5.0  # standard errors
 
@@ -103,41 +106,117 @@ def test_rows_share_the_kernel_and_a_seed_repeats():
     assert (numpy(one(X[:1])) != outputs[:1]).all()
 
 
-def test_exact_conjugate_posterior():
-    """A linear regression with known noise: the optimum of the bound is the posterior itself."""
-    rng = np.random.default_rng(1)
-    n, noise = 40, 0.5
-    x = rng.normal(size=(n, 2)).astype("float32")
-    x[:, 1] += x[:, 0]  # correlated inputs make correlated weights
-    y = (x @ [[1.0], [-0.5]] + 0.3 + noise * rng.normal(size=(n, 1))).astype("float32")
-    design = np.column_stack([x, np.ones(n)])
-    covariance = np.linalg.inv(design.T @ design / noise**2 + np.eye(3))
-    mean = covariance @ design.T @ y[:, 0] / noise**2
+class Regression:
+    """A linear regression with known noise, whose posterior is known."""
 
+    def __init__(self, correlation=1.0):
+        rng = np.random.default_rng(1)
+        n, noise = 40, 0.5
+        x = rng.normal(size=(n, 2)).astype("float32")
+        x[:, 1] += correlation * x[:, 0]  # correlated inputs make correlated weights
+        if not correlation:  # nor are they with the constant
+            x = np.linalg.qr(np.column_stack([np.ones(n), x]))[0][:, 1:].astype("float32")
+        y = (x @ [[1.0], [-0.5]] + 0.3 + noise * rng.normal(size=(n, 1))).astype("float32")
+        design = np.column_stack([x, np.ones(n)])
+        self.n, self.noise, self.x, self.y = n, noise, x, y
+        self.covariance = np.linalg.inv(design.T @ design / noise**2 + np.eye(3))
+        self.mean = self.covariance @ design.T @ y[:, 0] / noise**2
+        self.factor = np.linalg.cholesky(self.covariance)
+
+    def loss(self, y, outputs):
+        return ops.mean((y - outputs) ** 2, axis=-1) / (2 * self.noise**2)
+
+    def fitted(self, layer, calls, steps):
+        """Return the posterior after steps on all data, with so many draws in each."""
+        inputs = keras.Input((2,))
+        outputs = [layer(inputs) for _ in range(calls)]
+        model = keras.Model(inputs, ops.concatenate(outputs, axis=-1) if calls > 1 else outputs[0])
+        schedule = keras.optimizers.schedules.CosineDecay(0.03, steps)
+        model.compile(
+            optimizer=keras.optimizers.Adam(schedule),
+            loss=self.loss,
+            jit_compile=BACKEND != "torch",
+        )
+        all_in_every_step = (np.tile(each, (steps, 1)) for each in (self.x, self.y))
+        model.fit(*all_in_every_step, batch_size=self.n, shuffle=False, verbose=0)
+        return layer.posterior()
+
+    def errors(self, q):
+        """Return the largest error of the means, in standard deviations, and the divergence."""
+        exact = backend.distributions.multivariate_normal_distribution(
+            *(ops.convert_to_tensor(value, "float32") for value in (self.mean, self.factor))
+        )
+        z = np.linalg.solve(self.factor, numpy(backend.distributions.mean(q)) - self.mean)
+        return np.abs(z).max(), numpy(library_kl_divergence(q, exact))
+
+
+def test_exact_conjugate_posterior():
+    """The optimum of the bound is the posterior itself: the divergence from it is 0 there."""
+    regression = Regression()
     layer = layer_api.DenseVariational(
-        1, "multivariate_normal_tril", kl_weight=1 / n, kl_use_exact=True, seed=1
+        1, "multivariate_normal_tril", kl_weight=1 / regression.n, kl_use_exact=True, seed=1
     )
-    inputs = keras.Input((2,))
     # The mean over several draws in every step, for which fewer steps are enough.
-    model = keras.Model(inputs, ops.concatenate([layer(inputs) for _ in range(8)], axis=-1))
-    steps = 1500
-    schedule = keras.optimizers.schedules.CosineDecay(0.03, steps)
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule),
-        loss=lambda y, f: ops.mean((y - f) ** 2, axis=-1) / (2 * noise**2),
-        jit_compile=BACKEND != "torch",
+    of_means, divergence = regression.errors(regression.fitted(layer, calls=8, steps=1500))
+    assert of_means < 0.1
+    assert divergence < 0.01
+
+
+def test_the_estimate_finds_the_posterior_without_noise():
+    """By one draw in every step, as its noise vanishes on the way (by the score, 0.02 is left)."""
+    regression = Regression()
+    layer = layer_api.DenseVariational(
+        1, "multivariate_normal_tril", kl_weight=1 / regression.n, seed=1
     )
-    all_in_every_step = (np.tile(each, (steps, 1)) for each in (x, y))
-    model.fit(*all_in_every_step, batch_size=n, shuffle=False, verbose=0)
-    q = layer.posterior()
-    factor = np.linalg.cholesky(covariance)
-    exact = backend.distributions.multivariate_normal_distribution(
-        *(ops.convert_to_tensor(value, "float32") for value in (mean, factor))
+    of_means, divergence = regression.errors(regression.fitted(layer, calls=1, steps=1500))
+    assert of_means < 1e-3
+    assert divergence < 1e-5
+
+
+@pytest.mark.parametrize("name", ["mean_field_normal", "multivariate_normal_tril"])
+def test_no_gradient_at_the_posterior_for_any_draw(name):
+    """log q(w) - log p(w) - log p(data | w) is the same for all w there: nothing is left to gain.
+
+    The derivative of the same estimate by the parameters, for which w is not all, is noise.
+    """
+    regression = Regression(correlation=1.0 if name == "multivariate_normal_tril" else 0.0)
+    layer = layer_api.DenseVariational(1, name, seed=1)
+    layer.build((None, 2))
+    factor = regression.factor
+    scale = np.diag(factor)
+    parameters = [regression.mean, scale + np.log(-np.expm1(-scale))]
+    if name == "multivariate_normal_tril":
+        parameters.append(factor[np.tril_indices(3, -1)])
+    else:  # whose posterior is one of independent normals
+        np.testing.assert_allclose(factor, np.diag(scale), atol=1e-6)
+    layer.set_weights(parameters)
+    x, y = (ops.convert_to_tensor(each) for each in (regression.x, regression.y))
+
+    def likelihood():
+        return ops.sum(regression.loss(y, layer(x)))
+
+    def bound():
+        return likelihood() + layer.losses[0]
+
+    for variable in layer.weights:
+        noise = many_gradients(likelihood, 50, layer, variable).std(axis=0)
+        assert noise.min() > 0.1
+        assert np.abs(many_gradients(bound, 50, layer, variable)).max() < 1e-3 * noise.max()
+
+
+@pytest.mark.parametrize("name", ["mean_field_normal", "multivariate_normal_tril"])
+@pytest.mark.parametrize("prior", ["standard_normal", "laplace", "scale_mixture"])
+def test_the_path_of_the_gradient_leaves_the_estimate(name, prior):
+    layer = layer_api.DenseVariational(2, name, prior, seed=1)
+    layer(X)
+    q, p = (layer.joint.distribution(role) for role in ("posterior", "prior"))
+    key = noise.key(noise.previous(layer.seed_generator), "kernel")
+    one, other = (
+        numpy(distributions.estimated_kl_divergence(q, p, (8,), key, is_shared=is_shared))
+        for is_shared in (True, False)
     )
-    # In standard deviations of the posterior; the divergence from it is 0 at the optimum.
-    z = np.linalg.solve(factor, numpy(backend.distributions.mean(q)) - mean)
-    assert np.abs(z).max() < 0.1
-    assert numpy(library_kl_divergence(q, exact)) < 0.01
+    assert one == other
+    assert losses_of(layer) == [one]
 
 
 def test_a_distribution_for_every_row():
@@ -302,11 +381,33 @@ def test_full_covariance_of_a_kernel():
         layer_api.DenseFlipout(2, kernel_posterior_fn="multivariate_normal_tril")(X)
 
 
-def test_the_estimate_is_taken_at_the_weights_of_the_last_call():
-    layer = layer_api.DenseVariational(2, use_bias=False, seed=1)
+@pytest.mark.parametrize(("units", "features"), [(2, 3), (256, 300)])
+def test_the_estimate_is_taken_at_the_weights_of_the_last_call(units, features):
+    """Also where the backend draws all of a large weight at once."""
+    layer = layer_api.DenseVariational(units, use_bias=False, seed=1)
     for _ in range(2):
-        weights = numpy(layer(np.eye(3, dtype="float32"))).ravel().astype("float64")
+        weights = numpy(layer(np.eye(features, dtype="float32"))).ravel().astype("float64")
         loc, untransformed = (each.astype("float64") for each in layer.get_weights())
         scale = np.finfo("float32").eps + np.logaddexp(0.0, untransformed)
         log_ratio = scipy.stats.norm.logpdf(weights, loc, scale) - scipy.stats.norm.logpdf(weights)
-        np.testing.assert_allclose(losses_of(layer), [log_ratio.sum()], rtol=1e-4)
+        np.testing.assert_allclose(losses_of(layer), [log_ratio.sum()], rtol=1e-5)
+
+
+def test_the_prior_of_a_user_s_function_leaves_the_path():
+    """The posterior is a named one: its density is ours, whatever the prior is."""
+
+    def wide(kernel_size, bias_size, dtype):
+        return lambda _: laplace(np.zeros(kernel_size + bias_size, "float32"), 2.0)
+
+    found = []
+    for prior in (wide, layer_api.LaplacePrior(scale=2.0)):
+        layer = layer_api.DenseVariational(2, make_prior_fn=prior, seed=1)
+        layer.build((None, 3))
+
+        def divergence(layer=layer):
+            q, p = (layer.joint.distribution(role, X) for role in ("posterior", "prior"))
+            return layer._divergence(q, p, noise.key(noise.current(layer.seed_generator), "kernel"))
+
+        found.append(gradients(divergence, layer.weights))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -72,18 +72,18 @@ def test_estimates_of_the_divergence_are_averaged():
     exact = linear_model()
     exact.set_weights(model.get_weights())
     y = np.zeros(40)
-    found = layer_api.elbo(model, X, y, draws=2000, seed=1)
-    np.testing.assert_allclose(found.kl, layer_api.elbo(exact, X, y, draws=2).kl, rtol=0.05)
+    found = layer_api.elbo(model, X, y, draws=300, seed=1)
+    np.testing.assert_allclose(found.kl, layer_api.elbo(exact, X, y, draws=2).kl, rtol=0.1)
 
 
 def test_a_dense_variational_layer():
     model = keras.Sequential([keras.Input((3,)), layer_api.DenseVariational(1, kl_weight=0.1)])
     model.compile("adam", layer_api.NormalLikelihood(scale=1.0))
-    estimated = layer_api.elbo(model, X, np.zeros(40), draws=1000, seed=1)
+    estimated = layer_api.elbo(model, X, np.zeros(40), draws=300, seed=1)
     exact = layer_api.DenseVariational(1, kl_use_exact=True, kl_weight=0.1)
     exact.build((None, 3))
     exact.set_weights(model.layers[0].get_weights())
-    np.testing.assert_allclose(estimated.kl, float(numpy(exact.losses[0])) * 10, rtol=0.05)
+    np.testing.assert_allclose(estimated.kl, float(numpy(exact.losses[0])) * 10, rtol=0.1)
 
 
 # Likelihood: observations, and what guessing loses on one.

@@ -285,7 +285,8 @@ class TestBlocks:
         }
         block = layer_api.default_mean_field_normal_fn(**arguments)
         assert block.get_config() == layer_api.MeanFieldNormal(**arguments).get_config()
-        names = {name: value["class_name"] for name, value in block.get_config().items()}
+        config = block.get_config()
+        names = {name: value["class_name"] for name, value in config.items() if value is not None}
         assert names == {
             "loc_initializer": "Zeros",
             "untransformed_scale_initializer": "Ones",
@@ -299,6 +300,10 @@ class TestBlocks:
         "block",
         [
             layer_api.MeanFieldNormal(loc_initializer="zeros", loc_constraint="non_neg"),
+            layer_api.MeanFieldNormal(scale=0.01),
+            layer_api.MultivariateNormalTriL(scale=0.01),
+            layer_api.TrainableNormal(scale=0.01),
+            layer_api.NormalPrior(scale="he_normal"),
             layer_api.Deterministic(loc_initializer="zeros", loc_regularizer="l2"),
             layer_api.StandardNormal(),
             layer_api.KLDivergence(weight=0.25),

@@ -265,3 +265,100 @@ def test_callbacks_of_fit():
     model.fit(X, X[:, :1], verbose=0, callbacks=[stopping, Asking()])
     assert stopping in found
     assert keras_private.callbacks_of_fit() == []
+
+
+def test_can_be_rebuilt():
+    class Own(keras.Model):
+        def __init__(self, size):
+            super().__init__()
+            self.size = size
+
+        def call(self, inputs):
+            return inputs
+
+    class OwnSequential(keras.Sequential):
+        def __init__(self, size):
+            super().__init__([keras.layers.Dense(size)])
+
+    class Step(keras.Model):
+        pass
+
+    i = keras.Input((3,))
+    assert keras_private.can_be_rebuilt(keras.Sequential())
+    assert keras_private.can_be_rebuilt(keras.Model(i, i))
+    assert keras_private.can_be_rebuilt(Step(i, i))
+    for other in (Own(2), OwnSequential(2), keras.layers.Dense(2)):
+        assert not keras_private.can_be_rebuilt(other)
+
+
+def test_rebuilt():
+    i = keras.Input((3,), sparse=BACKEND == "tensorflow", name="first")
+    layer = keras.layers.Dense(3)
+    made = {}
+
+    def make(each):
+        return made.setdefault(id(each), keras_private.copied(each))
+
+    model = keras.Model({"first": i}, [layer(layer(i)) + 1.0], name="model")
+    new = keras_private.rebuilt(model, make)
+    assert (type(new), new.name) == (type(model), "model")
+    assert new.get_config() == model.get_config()
+    assert not {id(each) for each in new.layers} & {id(each) for each in model.layers}
+    assert len(layer._inbound_nodes) == 2
+    sequential = keras.Sequential([keras.Input((3,), name="in"), layer], name="row")
+    assert keras_private.rebuilt(sequential, make).get_config() == sequential.get_config()
+
+
+def test_copied_and_copy_state():
+    def double(x):
+        return 2 * x
+
+    twice = keras_private.copied(keras.layers.Lambda(double, output_shape=(3,), name="twice"))
+    assert (twice.function, twice.name) == (double, "twice")
+    np.testing.assert_array_equal(numpy(twice(X)), 2 * X)
+    old = keras.layers.Bidirectional(keras.layers.LSTM(2))
+    old(X[None])
+    old.forward_layer.trainable = False
+    new = keras_private.copied(old)
+    new(X[None])
+    keras_private.copy_state(old, new)
+    assert not new.forward_layer.trainable
+    assert new.backward_layer.trainable
+    np.testing.assert_array_equal(numpy(new(X[None])), numpy(old(X[None])))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow alone computes with text")
+def test_copy_state_of_a_vocabulary():
+    old = keras.layers.StringLookup()
+    old.adapt(["b", "a", "b"])
+    new = keras_private.copied(old)
+    keras_private.copy_state(old, new)
+    assert new.get_vocabulary() == ["[UNK]", "b", "a"]
+
+
+def test_compile_arguments():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    metric = keras.metrics.MeanSquaredError()
+
+    def loss(y, predicted):
+        return keras.ops.abs(y - predicted)
+
+    model.compile("sgd", loss, metrics=[metric], loss_weights=[0.5])
+    arguments = keras_private.compile_arguments(model)
+    assert arguments["loss"] is loss
+    assert arguments["metrics"][0] is metric
+    model.compile(**arguments)
+
+
+def test_producers_and_output_index():
+    i = keras.Input((3,))
+    shared, other = keras.layers.Dense(3), keras.layers.Dense(3)
+    h = shared(i)
+    outputs = shared(h)
+    other(h)
+    producers = keras_private.producers(outputs)
+    assert producers[0] is shared
+    assert other not in producers
+    assert any(isinstance(each, keras.layers.InputLayer) for each in producers)
+    two = keras.Model(i, [h, outputs])
+    assert [keras_private.output_index(each) for each in two(i)] == [0, 1]

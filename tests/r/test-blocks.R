@@ -16,6 +16,19 @@ test_that("a normal prior of any scale has the closed form", {
   expect_equal(loss_of(layer), truth, tolerance = 1e-5)
 })
 
+test_that("the scale of a prior follows the number of inputs", {
+  named <- built(kernel_prior_fn = prior_normal(scale = "he_normal"))
+  number <- built(kernel_prior_fn = prior_normal(scale = sqrt(2 / 3)))
+  expect_identical(loss_of(named), loss_of(number))
+  expect_identical(named$kernel_prior_fn$scale, "he_normal")
+})
+
+test_that("every standard deviation starts at the scale of a posterior", {
+  layer <- built(kernel_posterior_fn = posterior_mean_field_normal(scale = 0.01))
+  scale <- 2^-23 + log1p(exp(layer$get_weights()[[2]]))
+  expect_equal(scale, matrix(0.01, 3, 2), tolerance = 1e-5)
+})
+
 test_that("many draws estimate the divergence from a Laplace prior", {
   n <- 20000
   layer <- built(
@@ -34,8 +47,8 @@ test_that("many draws estimate the divergence from a Laplace prior", {
 
 test_that("every named prior and divergence of R can be saved", {
   priors <- list(
-    prior_standard_normal(), prior_normal(scale = 2), prior_laplace(scale = 2),
-    prior_scale_mixture(pi = 0.25, sigma1 = 2, sigma2 = 0.1),
+    prior_standard_normal(), prior_normal(scale = 2), prior_normal(scale = "he_normal"),
+    prior_laplace(scale = 2), prior_scale_mixture(pi = 0.25, sigma1 = 2, sigma2 = 0.1),
     prior_trainable_normal(loc_initializer = "ones")
   )
   for (prior in priors) {

@@ -1,1 +1,3 @@
-layer <- layer_dense_flipout(units = 10, kernel_prior_fn = prior_normal(scale = 0.1))
+layer <- layer_dense_flipout(
+  units = 10, kernel_prior_fn = prior_normal(scale = "he_normal"), activation = "relu"
+)
