@@ -23,17 +23,18 @@ FOLDER = HERE.parent / "build" / "bench"
 LOG = FOLDER / "log.txt"
 
 # What is measured, in this order, and the minutes that each may take; so that all together takes
-# less than two if quick, which is the first and what is from R, and less than ten if not, on a busy
-# machine as well.
+# less than four if quick, which is the first, draws and what is from R, and less than twelve and a
+# half if not, on a busy machine as well.
 LIMITS = {
     "quick": {"tensorflow": 0.65, "jax": 0.25, "torch": 0.25},
     "table": {"tensorflow": 1.9, "jax": 1.0, "torch": 0.6},
+    "draws": {"tensorflow": 0.75, "jax": 0.6, "torch": 0.75},
     "from_r.py": {"quick": 0.2, "full": 0.7},
-    "memory.py": {"full": 1.5},
+    "memory.py": {"full": 2},
     "parts growth": {"tensorflow": 2.6, "jax": 1.1, "torch": 1.2},
 }
 # After these minutes the programs that are left measure nothing, and say so.
-ALL_MINUTES = {"quick": 1.7, "full": 9.5}
+ALL_MINUTES = {"quick": 3.7, "full": 12}
 # The memory of a peer is not measured where its steps take more than this many times ours.
 MOST_TIMES_OURS = 5
 
@@ -76,26 +77,40 @@ class Bench:
 
     def memory(self, lines, minutes):
         """Return a line of memory for ours and each peer; a process each, two at a time."""
-        times_ours = report.times_ours([line for line in lines if line.get("sweep") == "table"])
-        self.say(f"progress: memory of a step, in up to {len(times_ours)} processes")
+        jobs = [*_jobs_of_steps(lines), *_jobs_of_draws(lines)]
+        self.say(f"progress: memory, in up to {len(jobs)} processes")
 
         until = time.monotonic() + 60 * minutes
 
         def measure(job):
-            framework, compiled, contender = job
-            place = f"{framework}, {compiled}: memory of {contender}"
-            if times_ours[job] > MOST_TIMES_OURS:
-                return [{"left_out": f"{place}: its steps take {times_ours[job]:.0f} times ours"}]
-            if time.monotonic() > until:
-                return [{"left_out": f"{place}: the time is up"}]
-            options = ["--jit"] if compiled == "jit_compile" else []
+            framework, contender, options, reason = job
+            if reason is None and time.monotonic() > until:
+                reason = "the time is up"
+            if reason:
+                place = " ".join([framework, *options])
+                return [{"left_out": f"{place}: memory of {contender}: {reason}"}]
             # Threads of torch wait for each other by keeping the cores busy, which the other
             # process needs.
             wait = {"OMP_WAIT_POLICY": "passive"}
             return self.run(framework, "memory.py", contender, *options, **wait)
 
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            return [line for lines in pool.map(measure, times_ours) for line in lines]
+            return [line for lines in pool.map(measure, jobs) for line in lines]
+
+
+def _jobs_of_steps(lines):
+    """Yield framework, contender, options of `memory.py`, and a reason to leave it out or None."""
+    times_ours = report.times_ours([line for line in lines if line.get("sweep") == "table"])
+    for (framework, compiled, contender), times in times_ours.items():
+        slow = f"its steps take {times:.0f} times ours" if times > MOST_TIMES_OURS else None
+        yield framework, contender, ["--jit"] if compiled == "jit_compile" else [], slow
+
+
+def _jobs_of_draws(lines):
+    """Yield the same for the ways to draw; a `predict()` for each draw keeps nothing."""
+    of_draws = [line for line in lines if "draws" in line and line["way"] != "predict()"]
+    for name in dict.fromkeys((line["framework"], line["contender"]) for line in of_draws):
+        yield *name, ["--draws"], None
 
 
 def main():
@@ -111,7 +126,7 @@ def main():
 
     bench, size = Bench(options.quiet), "quick" if options.quick else "full"
     lines = []
-    for program in ["quick", "from_r.py"] if options.quick else list(LIMITS)[1:]:
+    for program in ["quick", "draws", "from_r.py"] if options.quick else list(LIMITS)[1:]:
         limits = dict.fromkeys(LIMITS[program], 60) if options.unlimited else LIMITS[program]
         if program == "from_r.py":
             minutes = str(limits[size])

@@ -27,6 +27,7 @@ class Net:
     shape: tuple
     units: tuple
     filters: tuple = ()
+    classes: int = CLASSES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class KerasModel:
         if net.filters:
             layers.append(library.layers.Flatten())
         layers += [dense(n, activation="relu") for n in net.units]
-        self.model = library.Sequential([*layers, dense(CLASSES)])
+        self.model = library.Sequential([*layers, dense(net.classes)])
         loss = library.losses.SparseCategoricalCrossentropy(from_logits=True)
         # Without jit_compile Keras decides: on TensorFlow XLA only where there is a GPU.
         options = {"jit_compile": True} if jit_compile else {}
@@ -64,6 +65,10 @@ class KerasModel:
         else:
             self.model.fit(x, y, shuffle=False, **options)
         return (self.clock.end - self.clock.start) / (len(x) // batch - 1)
+
+    def outputs(self, x):
+        """Return the outputs for a tensor."""
+        return self.model(x)
 
 
 def _clock(library):
@@ -107,7 +112,7 @@ class TorchModel:
             layers, inputs = [*layers, nn.Flatten()], channels * size**2
         for n in net.units:
             layers, inputs = [*layers, dense(inputs, n), nn.ReLU()], n
-        self.model = nn.ModuleList([*layers, dense(inputs, CLASSES)])
+        self.model = nn.ModuleList([*layers, dense(inputs, net.classes)])
         self.optimizer = torch.optim.Adam(self.model.parameters())
 
     def seconds_per_step(self, x, y, batch):
@@ -120,7 +125,7 @@ class TorchModel:
         with torch.set_grad_enabled(y is not None):
             for first in range(0, len(x), batch):
                 rows = slice(first, first + batch)
-                outputs, divergence = self._outputs(x[rows])
+                outputs, divergence = self._outputs_and_divergence(x[rows])
                 if y is not None:
                     loss = torch.nn.functional.cross_entropy(outputs, labels[rows])
                     self.optimizer.zero_grad()
@@ -130,7 +135,11 @@ class TorchModel:
                     start = time.perf_counter()
         return (time.perf_counter() - start) / (len(x) // batch - 1)
 
-    def _outputs(self, values):
+    def outputs(self, x):
+        """Return the outputs for a tensor."""
+        return self._outputs_and_divergence(x)[0]
+
+    def _outputs_and_divergence(self, values):
         divergence = 0.0
         for layer in self.model:
             values = layer(values)

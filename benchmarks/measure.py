@@ -20,6 +20,7 @@ import os
 import platform
 import time
 
+import draws as drawing
 import keras
 import numpy as np
 from contenders import BACKEND, CLASSES, Net, of_this_framework, parts_of_ours
@@ -40,6 +41,11 @@ PARTS = {
 SIZES = [("depth", 1), ("depth", 8), ("batch", 1), ("batch", 4096), ("width", 64), ("width", 4096)]
 SIZES += [("batch", 1024), ("width", 2048), ("width", 1024), ("batch", 64), ("depth", 3)]
 SIZES += [("width", 256)]
+# Draws of answers: network, rows of inputs, draws, and the ways. The longest last, whose peers are
+# left out if the time is up.
+SMALL = Net(shape=(1,), units=(64, 64), classes=2)
+ANSWERS = [(MLP, 32, 100, drawing.ways), (SMALL, 200, 1000, drawing.ways_of_ours)]
+ANSWERS += [(MLP, 1000, 100, drawing.ways)]
 # Whether to compile with jit_compile=True: under TensorFlow in both ways.
 JITS = (False, True) if BACKEND == "tensorflow" else (False,)
 
@@ -167,8 +173,65 @@ def parts(options):
         compare(options, "MLP, training", MLP, batch, sweep="parts", jit=jit)
 
 
+def draws(options):
+    """Compare the draws of answers."""
+    for net, rows, n, ways in ANSWERS:
+        compare_draws(options, net, rows, n, ways(options.contenders))
+
+
+def sizes(net):
+    """Return the sizes of a dense network as text."""
+    return "-".join(map(str, [*net.shape, *net.units, net.classes]))
+
+
+def compare_draws(options, net, rows, draws, ways):
+    """Measure the ways to draw, in turn, and report the seconds that they take for all draws.
+
+    A peer takes part in the first round only; if the time is short, in none.
+    """
+    described = f"{BACKEND}: {draws} draws of {sizes(net)}, {rows} rows"
+    if is_late(options):
+        report(left_out=f"{described}: the time is up")
+        return
+    report(progress=described)
+    x = np.random.default_rng(0).standard_normal((rows, *net.shape), "float32")
+    turns = []
+    for way in sorted(ways, key=lambda way: way.role == "peer"):
+        if way.role == "peer" and is_late(options):
+            report(left_out=f"{described}: {way.name}: the time is up")
+            continue
+        run = way.build(net)
+        run(x, draws // way.part)  # compiles
+        turns.append((way, run, []))
+    started, rounds = time.perf_counter(), 0
+    while rounds < options.rounds or time.perf_counter() - started < options.seconds:
+        for way, run, seconds in turns if rounds % 2 else reversed(turns):
+            if rounds == 0 or (way.role != "peer" and not is_late(options)):
+                before = time.perf_counter()
+                run(x, draws // way.part)
+                seconds.append(way.part * (time.perf_counter() - before))
+        rounds += 1
+        if is_late(options):
+            break
+    for way, _, seconds in turns:
+        report(
+            framework=BACKEND,
+            network=sizes(net),
+            rows=rows,
+            draws=draws,
+            contender=way.name,
+            way=way.way,
+            role=way.role,
+            floor=way.floor,
+            part=way.part,
+            seconds=seconds,
+        )
+    keras.backend.clear_session()
+
+
 # Each with its seconds of rounds for a comparison.
 KINDS = {"table": (table, 3), "quick": (quick, 1.5), "parts": (parts, 2), "growth": (growth, 1)}
+KINDS["draws"] = (draws, 1)
 
 
 def versions():

@@ -2,12 +2,14 @@
 
 ```
 KERAS_BACKEND=jax python benchmarks/memory.py layer_api [--jit]
+KERAS_BACKEND=jax python benchmarks/memory.py --draws "Keras Dense, loop"
 ```
 
-Counted is the peak of what the process holds in memory during steps, above what it held before the
-network was made: weights, moments of Adam, activations, gradients, compiled code, and the copies of
-the data that `fit()` makes. Pages of the frameworks' own program files are not counted: they are
-on disk as well, all processes share them, and the system takes them back when it needs the room.
+Or its draws of answers. Counted is the peak of what the process holds in memory meanwhile, above
+what it held before the network was made: weights, moments of Adam, activations, gradients, compiled
+code, and the copies of the data that `fit()` makes. Pages of the frameworks' own program files are
+not counted: they are on disk as well, all processes share them, and the system takes them back when
+it needs the room.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import sys
 import keras
 import numpy as np
 from contenders import BACKEND, CLASSES, Net, of_this_framework
-from measure import MLP
+from measure import ANSWERS, MLP, sizes
 
 STEPS = 2
 # Of the second, weights and what is computed of each of them take nearly all.
@@ -55,37 +57,61 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("contender")
     parser.add_argument("--jit", action="store_true", help="compile with jit_compile=True")
+    parser.add_argument("--draws", action="store_true", help="of a way to draw, not of steps")
     options = parser.parse_args()
-    contender = next(one for one in of_this_framework()[0] if one.name == options.contender)
     # The framework itself, with its threads and pools, is there before the first network.
     ones = keras.ops.ones((1024, 1024))
     keras.ops.convert_to_numpy(keras.ops.matmul(ones, ones))
+    for line in of_draws(options) if options.draws else of_steps(options):
+        print(json.dumps(line), flush=True)
+        keras.backend.clear_session()
+        gc.collect()
+
+
+def of_steps(options):
+    """Yield a line for each work: the memory that training steps take."""
+    contender = next(one for one in of_this_framework()[0] if one.name == options.contender)
     for work, net, batch in WORKS:
-        line = {
+        generator = np.random.default_rng(0)
+        x = generator.standard_normal((STEPS * batch, *net.shape), "float32")
+        y = generator.integers(0, CLASSES, len(x)).astype("int32")
+        yield {
             "framework": BACKEND,
             "compile": "jit_compile" if options.jit else "default",
             "work": work,
             "batch": batch,
             "contender": contender.name,
             "role": contender.role,
-            "megabytes": taken(contender, net, batch, options.jit),
+            "megabytes": taken(
+                lambda net=net: contender.build(net, options.jit),
+                lambda model, x=x, y=y, batch=batch: model.seconds_per_step(x, y, batch),
+            ),
         }
-        print(json.dumps(line), flush=True)
-        keras.backend.clear_session()
-        gc.collect()
 
 
-def taken(contender, net, batch, jit):
-    """Return the megabytes that training steps took at most."""
-    generator = np.random.default_rng(0)
-    x = generator.standard_normal((STEPS * batch, *net.shape), "float32")
-    y = generator.integers(0, CLASSES, len(x)).astype("int32")
+def of_draws(options):
+    """Yield a line: the memory that draws of the MLP take, of most rows."""
+    net, rows, draws, ways = ANSWERS[-1]
+    way = next(one for one in ways(of_this_framework()[0]) if one.name == options.contender)
+    x = np.random.default_rng(0).standard_normal((rows, *net.shape), "float32")
+    yield {
+        "framework": BACKEND,
+        "network": sizes(net),
+        "rows": rows,
+        "draws": draws,
+        "contender": way.name,
+        "megabytes": taken(lambda: way.build(net), lambda run: run(x, draws // way.part)),
+    }
+
+
+def taken(build, use):
+    """Return the megabytes that something took at most, at its second use."""
     forget_peak()
     before = resident("VmRSS")
-    model = contender.build(net, jit)
-    model.seconds_per_step(x, y, batch)
+    built = build()
+    use(built)
     forget_peak()
-    model.seconds_per_step(x, y, batch)
+    use(built)
     return resident("VmHWM") - before
 
 

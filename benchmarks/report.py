@@ -19,6 +19,12 @@ COLOURS = {
     "tf_keras Dense": "#aaaaaa",
     "torch Linear": "#aaaaaa",
 }
+# Of the draws of answers: how many times as long as their floor ours may take, at most.
+TARGETS = {
+    ("784-512-512-10", 1000): {"tensorflow": 1.4, "jax": 1.25, "torch": 1.6},
+    ("784-512-512-10", 32): {"tensorflow": 4, "jax": 3.3, "torch": 4},
+    ("1-64-64-2", 200): {"tensorflow": 0.01, "jax": 0.01, "torch": 0.01},
+}
 SWEEPS = {
     "width": "width of the layer, batch 128",
     "batch": "batch, one layer of 512",
@@ -34,8 +40,10 @@ def write(folder, lines):
     raw = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "lines.jsonl").write_text(raw, encoding="utf-8")
 
-    steps = summarize([line for line in lines if "seconds" in line])
-    of_memory = memory([line for line in lines if "megabytes" in line])
+    of_draws = draws([line for line in lines if "draws" in line])
+    of_steps = [line for line in lines if "draws" not in line]
+    steps = summarize([line for line in of_steps if "seconds" in line])
+    of_memory = memory([line for line in of_steps if "megabytes" in line])
     of_r = from_r([line for line in lines if "task" in line])
     of_depth = overheads(steps)
     versions = {}
@@ -43,6 +51,7 @@ def write(folder, lines):
         versions |= line.get("versions", {})
     files = {
         "steps": steps,
+        "draws": of_draws,
         "memory": of_memory,
         "overheads": of_depth,
         "from_r": of_r,
@@ -60,6 +69,7 @@ def write(folder, lines):
     compared = "Compared: " + ", ".join(f"{name} {version}" for name, version in versions.items())
     parts = [title, text(steps)]
     parts += [text_of_parts(steps)] if any(row["sweep"] == "parts" for row in steps) else []
+    parts += [text_of_draws(of_draws)] if of_draws else []
     parts += [text_of_memory(of_memory)] if of_memory else []
     parts += [text_of_overheads(of_depth)] if of_depth else []
     parts += [text_from_r(of_r)] if of_r else []
@@ -154,6 +164,29 @@ def memory(lines):
     return rows
 
 
+def draws(lines):
+    """Return a row for each way to draw: seconds for all draws, ratio to the floor, memory."""
+    rows = []
+    megabytes = {_place(line): line["megabytes"] for line in lines if "megabytes" in line}
+    timed = [line for line in lines if "seconds" in line]
+    for group in _groups(timed, "framework", "network", "rows"):
+        by_name = {line["contender"]: line for line in group}
+        for line in group:
+            row = {k: v for k, v in line.items() if k not in ("seconds", "floor")}
+            row["seconds"] = _median(line)
+            row["rounds"] = len(line["seconds"])
+            row["ratio"] = _ratio(line, by_name[line["floor"]])
+            targets = TARGETS.get((line["network"], line["rows"]), {})
+            row["target"] = targets.get(line["framework"]) if line["role"] == "ours" else None
+            row["megabytes"] = megabytes.get(_place(line))
+            rows.append(row)
+    return rows
+
+
+def _place(line):
+    return line["framework"], line["contender"], line.get("network"), line["rows"], line["draws"]
+
+
 def from_r(lines):
     """Return what every task takes from R and from Python, and the ratio of the two.
 
@@ -219,6 +252,34 @@ def text_of_parts(rows):
             lines.append([group[0]["contender"], *map(_cell, group)])
         blocks.append(_aligned(lines))
     return "\n\n".join(blocks)
+
+
+def text_of_draws(rows):
+    """Return the tables of draws of answers as text, one for each network."""
+    blocks = []
+    for block in _groups(rows, "network"):
+        of_rows = _groups(block, "rows")
+        title = f"Seconds for {block[0]['draws']} draws of {block[0]['network']}"
+        has_memory = any(row["megabytes"] for row in block)
+        memory = ["peak, MB"] if has_memory else []
+        lines = [[title, *(f"{each[0]['rows']} rows" for each in of_rows), *memory]]
+        for group in _groups(block, "framework", "contender"):
+            by_rows = {row["rows"]: row for row in group}
+            cells = [_cell_of_draws(by_rows.get(each[0]["rows"])) for each in of_rows]
+            peak = next((row["megabytes"] for row in group if row["megabytes"]), None)
+            cells += [f"{peak:.0f}" if peak else "-"] if has_memory else []
+            lines.append([f"{FRAMEWORKS[group[0]['framework']]}: {group[0]['contender']}", *cells])
+        blocks.append(_aligned(lines))
+    return "\n\n".join(blocks)
+
+
+def _cell_of_draws(row):
+    if row is None:
+        return "-"
+    if row["role"] == "floor":
+        return f"{row['seconds']:.2f}"
+    target = f"; target {row['target']:g}" if row["target"] else ""
+    return f"{row['seconds']:.2f} ({row['ratio']:.3g}{target})"
 
 
 def text_of_memory(rows):

@@ -134,11 +134,63 @@ def test_parts_stand_below_each_other_with_the_batches_side_by_side():
     assert " ".join(rows[1].split()) == "+ a draw 25.0 (2.5) 30.0 (1.5)"
 
 
+def draw(contender, role, floor, seconds, rows=1000):
+    return {
+        "framework": "torch",
+        "network": "784-512-512-10",
+        "rows": rows,
+        "draws": 100,
+        "contender": contender,
+        "way": contender.split(", ")[1],
+        "role": role,
+        "floor": floor,
+        "part": 1,
+        "seconds": seconds,
+    }
+
+
+LOOP, OURS = "Keras Dense, loop", "layer_api, posterior_linpred()"
+DRAWS = [
+    draw(LOOP, "floor", LOOP, [1.0, 2.0, 1.5]),
+    draw(OURS, "ours", LOOP, [2.0, 4.0, 3.3]),
+    draw("keras-proba, predict()", "peer", LOOP, [20.0, 20.0]),
+    draw(LOOP, "floor", LOOP, [0.1, 0.1, 0.1], rows=32),
+    draw(OURS, "ours", LOOP, [0.3, 0.3, 0.3], rows=32),
+]
+# As of the program that measures it.
+OF_MEMORY = [
+    {key: DRAWS[i][key] for key in ("framework", "network", "rows", "draws", "contender")}
+    | {"megabytes": megabytes}
+    for i, megabytes in ((0, 20.0), (1, 30.0))
+]
+
+
+def test_draws_are_held_against_the_loop_of_ordinary_layers_and_a_target():
+    rows = report.draws([*DRAWS, *OF_MEMORY])
+    assert [row["ratio"] for row in rows] == pytest.approx([1, 2, 15, 1, 3])
+    assert [row["seconds"] for row in rows] == [1.5, 3.3, 20.0, 0.1, 0.3]
+    assert [row["target"] for row in rows] == [None, 1.6, None, None, 4]
+    assert [row["megabytes"] for row in rows] == [20, 30, None, None, None]
+
+
+def test_the_table_of_draws_shows_them():
+    lines = report.text_of_draws(report.draws([*DRAWS, *OF_MEMORY])).splitlines()
+    assert [re.split(" {2,}", each) for each in lines] == [
+        ["Seconds for 100 draws of 784-512-512-10", "1000 rows", "32 rows", "peak, MB"],
+        ["torch: Keras Dense, loop", "1.50", "0.10", "20"],
+        [f"torch: {OURS}", "3.30 (2; target 1.6)", "0.30 (3; target 4)", "30"],
+        ["torch: keras-proba, predict()", "20.00 (15)", "-", "-"],
+    ]  # fmt: skip
+    without = report.text_of_draws(report.draws(DRAWS)).splitlines()
+    assert without[0].split()[-2:] == ["32", "rows"]
+
+
 def test_the_files_are_written(tmp_path):
     deeper = line("layer_api", "ours", "Keras Dense", [0.1], "depth", 4)
     said = [{"versions": {"keras": "3.0"}}, {"left_out": "torch: the time is up"}]
-    text = report.write(tmp_path, [*said, *LINES, deeper])
+    text = report.write(tmp_path, [*said, *LINES, deeper, *DRAWS])
     assert "keras 3.0" in text
+    assert "Seconds for 100 draws" in text
     with (tmp_path / "steps.csv").open(encoding="utf-8") as file:
         read = list(csv.DictReader(file))
     assert [row["contender"] for row in read] == [row["contender"] for row in [*LINES, deeper]]
@@ -146,6 +198,7 @@ def test_the_files_are_written(tmp_path):
     # What was not measured has no file.
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {
+        "draws.csv",
         "growth.png",
         "left_out.csv",
         "lines.jsonl",
