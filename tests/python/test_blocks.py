@@ -27,7 +27,7 @@ from framework import (
 from keras import ops
 
 import layer_api
-from layer_api import backend
+from layer_api import backend, noise
 from layer_api.weights import distributions, divergences, priors
 
 BOUND = 5.0  # standard errors
@@ -349,7 +349,7 @@ class TestScaleAtTheStart:
         np.testing.assert_allclose(found, np.full(shape, scale), rtol=1e-5)
         # Of the draws as well, which the backend computes at once where a kernel is large.
         layer.set_weights([np.zeros(shape), *layer.get_weights()[1:2], np.zeros(shape[1])])
-        draw = numpy(layer(np.eye(shape[0], dtype="float32")))
+        draw = numpy(layer.kernel.draw(noise.current(layer.seed_generator)))
         assert np.std(draw) == pytest.approx(scale, rel=BOUND / math.sqrt(2 * draw.size))
 
     def test_of_a_full_covariance_and_of_a_prior(self):
