@@ -32,7 +32,7 @@ predictions <- reticulate::import("numpy", convert = FALSE)$ones(
   dtype = "float32"
 )
 copy_once <- utils::getFromNamespace("copy_once", "layerapi")
-numbers <- utils::getFromNamespace("core", "layerapi")()$r$Numbers(predictions)
+numbers <- utils::getFromNamespace("core", "layerapi")()$r_bridge$Numbers(predictions)
 
 empty <- function() keras$Sequential(list(keras$Input(list(sizes$inputs))))
 model <- compiled(network(empty(), 3L))
