@@ -32,7 +32,7 @@ test: ## Run the three test suites: Python (under every backend), R, and both in
 	@.ci/test
 
 # The peers are in a folder of their own, which only this target looks into.
-bench: ## Measure speed beside the peers, into build/bench; QUICK=1: in four minutes; QUIET=1: tables only.
+bench: ## Measure speed beside the peers, into build/bench; QUICK=1: in five minutes; QUIET=1: tables only.
 	@.ci/setup bench
 	@PYTHONPATH=build/bench/peers .venv/bin/python benchmarks/bench.py $(if $(QUICK),--quick) $(if $(QUIET),--quiet)
 
