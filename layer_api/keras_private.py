@@ -71,6 +71,10 @@ class HeldNumber(keras.random.SeedGenerator):
         self.state.assign(number)
 
 
+# What `ObservedSteps` puts into a model.
+_OF_A_STEP = ("train_step", "test_step", "compute_loss")
+
+
 class ObservedSteps:
     """What is added to the steps of a compiled model while `fit()` runs, and taken away after it.
 
@@ -91,6 +95,7 @@ class ObservedSteps:
         self._on_loss = on_loss
         self._compile_loss = model._compile_loss
         self._functions = {True: (None, None), False: (None, None)}
+        self._before: dict = {}
 
     @classmethod
     def of(cls, model):
@@ -100,11 +105,13 @@ class ObservedSteps:
 
     def start(self, model):
         """Observe the steps from now on."""
-        if "compute_loss" in vars(model):  # training was interrupted
-            return
+        if interrupted := vars(model).get("_observing_steps"):
+            interrupted.stop(model)
+        self._before = {name: vars(model)[name] for name in _OF_A_STEP if name in vars(model)}
         untracked(
             model,
             _observed_steps=self,
+            _observing_steps=self,
             train_step=self._observed(model.train_step, True),
             test_step=self._observed(model.test_step, False),
             compute_loss=self._with_loss(model, model.compute_loss),
@@ -114,10 +121,12 @@ class ObservedSteps:
 
     def stop(self, model):
         """Leave the model as it was before `start()`."""
-        for name in ("train_step", "test_step", "compute_loss"):
+        for name in (*_OF_A_STEP, "_observing_steps"):
             del vars(model)[name]
-        list.remove(model._metrics, self.metric)
-        self._swap(model, False)
+        untracked(model, **self._before)
+        model._metrics[:] = [each for each in model._metrics if each is not self.metric]
+        if ObservedSteps.of(model) is self:  # else it was compiled anew, and has no function yet
+            self._swap(model, False)
 
     def _swap(self, model, is_observed):
         self._functions[not is_observed] = model.train_function, model.test_function
@@ -136,12 +145,13 @@ class ObservedSteps:
     def _with_loss(self, model, compute_loss):
         @functools.wraps(compute_loss)
         def observed(x=None, y=None, y_pred=None, sample_weight=None, *args, **kwargs):
-            recorded = _RecordedLoss(self._compile_loss) if self._compile_loss else None
+            compiled = model._compile_loss  # as of now: after an interruption it may be another
+            recorded = _RecordedLoss(compiled) if compiled else None
             untracked(model, _compile_loss=recorded)
             try:
                 total = compute_loss(x, y, y_pred, sample_weight, *args, **kwargs)
             finally:
-                untracked(model, _compile_loss=self._compile_loss)
+                untracked(model, _compile_loss=compiled)
             inputs = next(each for each in keras.tree.flatten(x) if each is not None)
             value = recorded.value if recorded else None
             if value is not None and hasattr(loss_module, "unscale_loss_for_distribution"):

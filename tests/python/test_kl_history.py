@@ -210,6 +210,38 @@ def test_after_an_interruption():
     assert set(fitted(model, 1)) == {"loss"}
 
 
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_a_model_that_is_compiled_anew_after_an_interruption(is_watched):
+    class Interrupting(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    model = compiled(flipout(kl_weight=0.0, kernel_posterior_tensor_fn="mean"))
+    with pytest.raises(KeyboardInterrupt):
+        fitted(model, 1, [layer_api.KLHistory(), Interrupting()])
+    model.compile(keras.optimizers.SGD(0.0), layer_api.LaplaceLikelihood())
+    history = fitted(model, 1, [layer_api.KLHistory()] if is_watched else [])
+    loss = -numpy(layer_api.LaplaceLikelihood().log_prob(Y, model(X))).mean()
+    np.testing.assert_allclose(history["loss"], loss, rtol=1e-5)
+    if is_watched:
+        np.testing.assert_allclose(history["nll"], loss, rtol=1e-5)
+        assert set(fitted(model, 1)) == {"loss"}
+
+
+def test_a_loss_that_the_user_put_into_the_model_is_kept():
+    model = compiled(flipout())
+    compute_loss = model.compute_loss
+
+    def doubled(*args, **kwargs):
+        return 2.0 * compute_loss(*args, **kwargs)
+
+    vars(model)["compute_loss"] = doubled
+    history = fitted(model, 1, [layer_api.KLHistory()])
+    parts = history["nll"] + history["kl_weight"] * history["kl"]
+    np.testing.assert_allclose(history["loss"], 2 * parts, rtol=1e-5)
+    assert vars(model)["compute_loss"] is doubled
+
+
 def test_other_callbacks_see_the_parts(tmp_path):
     log, file = tmp_path / "log.csv", tmp_path / "model.keras"
     callbacks = [
