@@ -72,7 +72,7 @@ class HeldNumber(keras.random.SeedGenerator):
 
 
 # What `ObservedSteps` puts into a model.
-_OF_A_STEP = ("train_step", "test_step", "compute_loss")
+_OBSERVED = ("train_step", "test_step", "compute_loss", "compile")
 
 
 class ObservedSteps:
@@ -107,7 +107,7 @@ class ObservedSteps:
         """Observe the steps from now on."""
         if interrupted := vars(model).get("_observing_steps"):
             interrupted.stop(model)
-        self._before = {name: vars(model)[name] for name in _OF_A_STEP if name in vars(model)}
+        self._before = {name: vars(model)[name] for name in _OBSERVED if name in vars(model)}
         untracked(
             model,
             _observed_steps=self,
@@ -115,18 +115,20 @@ class ObservedSteps:
             train_step=self._observed(model.train_step, True),
             test_step=self._observed(model.test_step, False),
             compute_loss=self._with_loss(model, model.compute_loss),
+            compile=self._ending(model, model.compile),
         )
         list.append(model._metrics, self.metric)  # Keras tracks no metric once a model is built
         self._swap(model, True)
 
     def stop(self, model):
-        """Leave the model as it was before `start()`."""
-        for name in (*_OF_A_STEP, "_observing_steps"):
+        """Leave the model as it was before `start()`, unless something else did."""
+        if vars(model).get("_observing_steps") is not self:
+            return
+        for name in (*_OBSERVED, "_observing_steps"):
             del vars(model)[name]
         untracked(model, **self._before)
-        model._metrics[:] = [each for each in model._metrics if each is not self.metric]
-        if ObservedSteps.of(model) is self:  # else it was compiled anew, and has no function yet
-            self._swap(model, False)
+        list.remove(model._metrics, self.metric)
+        self._swap(model, False)
 
     def _swap(self, model, is_observed):
         self._functions[not is_observed] = model.train_function, model.test_function
@@ -142,16 +144,25 @@ class ObservedSteps:
 
         return observed
 
+    def _ending(self, model, compile_model):
+        """Return `compile()` of a model that ends the observation, where `fit()` did not."""
+
+        @functools.wraps(compile_model)
+        def compile_plain(*args, **kwargs):
+            self.stop(model)
+            return compile_model(*args, **kwargs)
+
+        return compile_plain
+
     def _with_loss(self, model, compute_loss):
         @functools.wraps(compute_loss)
         def observed(x=None, y=None, y_pred=None, sample_weight=None, *args, **kwargs):
-            compiled = model._compile_loss  # as of now: after an interruption it may be another
-            recorded = _RecordedLoss(compiled) if compiled else None
+            recorded = _RecordedLoss(self._compile_loss) if self._compile_loss else None
             untracked(model, _compile_loss=recorded)
             try:
                 total = compute_loss(x, y, y_pred, sample_weight, *args, **kwargs)
             finally:
-                untracked(model, _compile_loss=compiled)
+                untracked(model, _compile_loss=self._compile_loss)
             inputs = next(each for each in keras.tree.flatten(x) if each is not None)
             value = recorded.value if recorded else None
             if value is not None and hasattr(loss_module, "unscale_loss_for_distribution"):

@@ -108,7 +108,8 @@ class KLHistory(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Leave the model as it was."""
-        keras_private.ObservedSteps.of(self.model).stop(self.model)
+        if steps := keras_private.ObservedSteps.of(self.model):  # none if it was compiled anew
+            steps.stop(self.model)
 
 
 class _PartsOfLoss(keras.metrics.Metric):
