@@ -232,7 +232,7 @@ def overview(model, likelihood=None):
     layers = list(variational_layers(model).values())
     depends = [isinstance(x, DenseVariational) and x.joint.depends_on_inputs for x in layers]
     divergences = [each for layer in layers for each in layer._divergences().values()]
-    weights = {1.0 if layer.kl_weight is None else layer.kl_weight for layer in layers}
+    weights = {layer.acting_kl_weight for layer in layers}
     meanings = drawing.meanings_of(model, likelihood)
     names = [_name_of(each) for each in keras.tree.flatten(meanings)]
     return {

@@ -82,6 +82,12 @@ class DrawingLayer(SeededLayer):
         """The number that the layer was given for `kl_weight`, whatever anneals it."""
         return 1.0 if self._kl_weight is None else self._kl_weight
 
+    @property
+    def acting_kl_weight(self):
+        """The number that the divergence is multiplied by now."""
+        annealed = self._annealed_kl_weight
+        return self.own_kl_weight if annealed is None else annealed
+
     def anneal_kl_weight(self, value):
         """Weight the divergence otherwise for some time; None is for the layer's own weight."""
         self._kl_weight_state.assign(

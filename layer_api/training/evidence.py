@@ -247,8 +247,8 @@ def _advice(model, kl_of, rows, guessing):
     """Return sentences on what to change about the divergence."""
     advice = []
     kl = sum(kl_of.values())
-    price = sum(_weight(layer) * of_layer for layer, of_layer in kl_of.items())
-    if rows > 1 and all(_weight(layer) == 1 for layer in kl_of) and _has_mean_loss(model):
+    price = sum(layer.acting_kl_weight * of_layer for layer, of_layer in kl_of.items())
+    if rows > 1 and all(layer.acting_kl_weight == 1 for layer in kl_of) and _has_mean_loss(model):
         price = kl / rows
         advice.append(
             "kl_weight is 1 and the loss a mean over rows, so that the divergence counts once for "
@@ -270,10 +270,6 @@ def _advice(model, kl_of, rows, guessing):
             "data are. Lower kl_weight, or widen the prior."
         )
     return advice
-
-
-def _weight(layer):
-    return 1.0 if layer.kl_weight is None else layer.kl_weight
 
 
 def _has_mean_loss(model):

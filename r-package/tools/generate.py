@@ -354,11 +354,11 @@ def files():
 def sources():
     """Return the files of the core whose docstrings have parts in common, as {path: text}."""
     public = [getattr(layer_api, name) for name in layer_api.__all__]
+    functions = [each for each in public if inspect.isfunction(each)]
     return docstrings.sources(
         [function.layer_class for function in LAYERS.values()],
-        [each for each in public if getattr(each, "__module__", "").startswith("layer_api.answers")
-         and inspect.isfunction(each)],
-    )  # fmt: skip
+        [each for each in functions if "draws" in inspect.signature(each).parameters],
+    )
 
 
 if __name__ == "__main__":
