@@ -2,14 +2,6 @@
 
 keras <- reticulate::import("keras")
 
-# A model of `features` numbers, with a layer of `units`, compiled with a loss.
-compiled <- function(loss, units = 2, features = 3L) {
-  model <- keras$Sequential(list(keras$Input(shape = list(features))))
-  layer_dense_flipout(model, units = units, seed = 1)
-  model$compile(optimizer = "adam", loss = loss)
-  model
-}
-
 # A model with two inputs, `a` and `b`, and two outputs, `one` and `two`.
 of_many <- function() {
   a <- keras$Input(shape = list(2L), name = "a")
@@ -30,7 +22,7 @@ of_many <- function() {
 
 x <- matrix(sin(1:30), 10)
 y <- cos(1:10)
-model <- compiled(likelihood_normal())
+model <- of_one_layer(likelihood_normal())
 outputs <- posterior_linpred(model, newdata = x, draws = 20, seed = 1)
 
 expect_refused <- function(code, message, class = "layerapi_ValueError") {
@@ -119,7 +111,7 @@ test_that("draws that were saved stand in place of the model in another session"
 })
 
 test_that("a list of models is an ensemble", {
-  ensemble <- list(model, compiled(likelihood_normal()))
+  ensemble <- list(model, of_one_layer(likelihood_normal()))
   drawn <- posterior_linpred(ensemble, newdata = x, draws = 6, seed = 1)
   expect_identical(dim(drawn), c(6L, 10L, 2L))
   expect_identical(drawn[1:3, , ], posterior_linpred(model, newdata = x, draws = 3, seed = 1)[, , ])
@@ -149,7 +141,7 @@ test_that("data may be a data frame, a vector, an array or what Python has", {
     posterior_epred(model, whole, draws = 3, seed = 1),
     posterior_epred(model, cbind(1:3, c(1, 0, 1), 0.5), draws = 3, seed = 1)
   )
-  narrow <- compiled(likelihood_normal(), features = 1L)
+  narrow <- of_one_layer(likelihood_normal(), features = 1L)
   expect_identical(
     posterior_epred(narrow, x[, 1], draws = 3, seed = 1),
     posterior_epred(narrow, x[, 1, drop = FALSE], draws = 3, seed = 1)
@@ -197,7 +189,7 @@ test_that("several inputs and outputs go by their names", {
 })
 
 test_that("classes are whole numbers, in y also the levels of a factor", {
-  model <- compiled(likelihood_categorical(), units = 3)
+  model <- of_one_layer(likelihood_categorical(), units = 3)
   drawn <- posterior_predict(model, x, draws = 50, seed = 1)
   expect_type(drawn, "integer")
   expect_identical(sort(unique(as.vector(drawn))), 0:2)
@@ -226,7 +218,7 @@ test_that("intervals and errors of predictions are those of the draws", {
   error <- predictive_error(model, x, y, draws = 20, seed = 1)
   expect_equal(error, rep(y, each = 20) - drawn, tolerance = 1e-6)
   expect_identical(predictive_error(drawn, y = y), error)
-  wide <- compiled(likelihood_normal(), units = 4)
+  wide <- of_one_layer(likelihood_normal(), units = 4)
   expect_identical(
     dimnames(predictive_interval(wide, x, draws = 5)), list(NULL, NULL, c("5%", "95%"))
   )

@@ -2,12 +2,8 @@
 
 keras <- reticulate::import("keras")
 
-# A model of three numbers, with a layer of `units`, compiled with a loss.
 compiled <- function(loss, units = 2, seed = 1, kl_weight = 1 / 8) {
-  model <- keras$Sequential(list(keras$Input(shape = list(3L))))
-  layer_dense_flipout(model, units = units, seed = seed, name = "dense", kl_weight = kl_weight)
-  model$compile(optimizer = "adam", loss = loss)
-  model
+  of_one_layer(loss, units, seed = seed, name = "dense", kl_weight = kl_weight)
 }
 
 x <- matrix(sin(1:30), 10)

@@ -5,12 +5,9 @@ rows <- local({
   list(x = matrix(rnorm(120), 40), y = rnorm(40))
 })
 
-network <- function(kl_weight = 1 / 40, units = 2, loss = likelihood_normal()) {
-  keras <- reticulate::import("keras")
-  model <- keras$Sequential(list(keras$Input(shape = list(3L))))
-  model %>% layer_dense_flipout(units = units, kl_weight = kl_weight, seed = 1, name = "only")
-  model$compile(optimizer = keras$optimizers$SGD(0), loss = loss)
-  model
+network <- function(kl_weight = 1 / 40, loss = likelihood_normal()) {
+  standing <- reticulate::import("keras")$optimizers$SGD(0)
+  of_one_layer(loss, kl_weight = kl_weight, name = "only", optimizer = standing)
 }
 
 fitted <- function(model, ..., epochs = 3L) {
