@@ -194,7 +194,7 @@ def _least_loss(likelihood, y):
         value = -float(np.mean(density, dtype="float64"))
         return value if math.isfinite(value) else _IMPOSSIBLE
 
-    best = min(_starts(likelihood.params_size(1), shown), key=loss)
+    best = min(_starts(likelihood, shown), key=loss)
     steps = np.vstack([best, best + np.eye(len(best)) / 2])
     found = optimize.minimize(
         loss, best, method="Nelder-Mead",
@@ -203,18 +203,28 @@ def _least_loss(likelihood, y):
     return len(y) * float(found.fun)
 
 
-def _starts(columns, y):
+def _starts(likelihood, y):
     """Return outputs to begin a search with: a location in each of the units that it may have."""
+    columns = likelihood.params_size(1)
     mean, deviation = float(y.mean()), max(float(y.std()), 1e-3)
+    if isinstance(likelihood, likelihoods.NormalMixtureLikelihood):
+        n = columns // 3  # logits, then a location and a scale of each component
+        places = np.quantile(y, (np.arange(n) + 0.5) / n)
+        pairs = np.stack([places, np.full(n, _inverse_softplus(deviation / n))], axis=1)
+        return [np.concatenate([np.zeros(n), pairs.ravel()])]
     locations = [0.0, mean]
     if mean > 0:
         locations.append(math.log(mean))
     if 0 < mean < 1:
         locations.append(math.log(mean / (1 - mean)))
-    scales = [0.0, deviation + math.log(-math.expm1(-deviation)), 3.0]  # the softplus, inverted
+    scales = [0.0, _inverse_softplus(deviation), 3.0]
     return [
         np.array([location, *[scale] * (columns - 1)]) for location in locations for scale in scales
     ]
+
+
+def _inverse_softplus(x):
+    return x + math.log(-math.expm1(-x))
 
 
 def _divergences(layers, draws, seed):

@@ -121,6 +121,37 @@ def test_what_guessing_loses(name):
     np.testing.assert_allclose(found.guessing, expected, atol=2e-4)
 
 
+def test_what_guessing_loses_of_other_likelihoods():
+    generator = np.random.default_rng(3)
+
+    def guessing(likelihood, y, units):
+        model = linear_model(units=units)
+        return layer_api.elbo(model, X, y, draws=2, seed=1, likelihood=likelihood).guessing
+
+    shares = generator.beta(2.0, 3.0, 40)
+    fitted = stats.beta(*stats.beta.fit(shares, floc=0, fscale=1))
+    np.testing.assert_allclose(
+        guessing("beta", shares, 2), -fitted.logpdf(shares).mean(), atol=2e-3
+    )
+    y = 5 + generator.standard_t(4, 40)
+    fitted = stats.t(*stats.t.fit(y, f0=4))
+    np.testing.assert_allclose(guessing("student_t", y, 2), -fitted.logpdf(y).mean(), atol=2e-3)
+    counts = generator.negative_binomial(2, 0.3, 40)
+    poisson = -stats.poisson(counts.mean()).logpmf(counts).mean()
+    grid = [
+        -stats.nbinom(n, n / (n + counts.mean())).logpmf(counts).mean()
+        for n in np.linspace(0.2, 20, 2000)
+    ]
+    found = guessing("negative_binomial", counts, 2)
+    np.testing.assert_allclose(found, min(grid), atol=2e-3)
+    assert found < poisson
+    two = np.where(np.arange(40) % 2, 5.0, -5.0) + 0.1 * generator.normal(size=40)
+    mixture = layer_api.NormalMixtureLikelihood(2)
+    groups = [two[1::2], two[::2]]
+    expected = math.log(2) - np.mean([stats.norm(g.mean(), g.std()).logpdf(g) for g in groups])
+    np.testing.assert_allclose(guessing(mixture, two, mixture.params_size(1)), expected, atol=5e-3)
+
+
 def test_several_numbers_of_a_row():
     y = np.stack([X[:, 0], 100 + 5 * X[:, 1]], axis=1)
     found = layer_api.elbo(linear_model(units=4), X, y, draws=2, seed=1, likelihood="normal")
