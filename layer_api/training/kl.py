@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from layer_api import keras_private, messages, validation
-from layer_api.layers.variational_layer import noted_divergences
+from layer_api.layers.variational_layer import DrawingLayer, noted_divergences
 
 
 def set_kl_weight(model, value):
@@ -97,7 +97,7 @@ class KLHistory(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Observe the steps of the model."""
-        layers_with_weight(self.model)
+        layers_with_weight(self.model, DrawingLayer)
         steps = keras_private.ObservedSteps.of(self.model)
         if steps is None:
             parts = _PartsOfLoss()
@@ -238,7 +238,7 @@ class KLAnnealing(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Check that the weight can be annealed, and set its end."""
-        layers_with_weight(self.model)
+        layers_with_weight(self.model, DrawingLayer)
         if self.per == "batch" and not self.params.get("steps"):
             raise messages.invalid(
                 "per",
@@ -271,14 +271,14 @@ class KLAnnealing(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Give the layers their own weight again."""
-        for layer in layers_with_weight(self.model):
+        for layer in layers_with_weight(self.model, DrawingLayer):
             layer.anneal_kl_weight(None)
 
     def _set(self, passed):
         keras_private.put_values_back(self.model)
         share = _SHAPES[self.shape](passed / self.epochs, self.cycles)
         is_over = passed >= self.epochs
-        for layer in layers_with_weight(self.model):
+        for layer in layers_with_weight(self.model, DrawingLayer):
             end = layer.own_kl_weight
             layer.anneal_kl_weight(None if is_over else self.start + (end - self.start) * share)
 
@@ -295,9 +295,18 @@ _SHAPES = {
 }
 
 
-def layers_with_weight(model):
-    """Return the layers that weight a divergence, of Keras 3 or 2; refuse a model without one."""
-    layers = [layer for layer in keras_private.all_layers(model) if hasattr(layer, "kl_weight")]
+def layers_with_weight(model, kind=object):
+    """Return the layers that weight a divergence; refuse a model without one.
+
+    Args:
+        model: model or layer of Keras 3 or 2.
+        kind: class that the layers have. Default: any, those of a user with a `kl_weight` too.
+    """
+    layers = [
+        layer
+        for layer in keras_private.all_layers(model)
+        if isinstance(layer, kind) and hasattr(layer, "kl_weight")
+    ]
     if not layers:
         raise messages.invalid(
             "model",

@@ -622,5 +622,17 @@ def test_a_plain_model_is_exported(tmp_path):
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
-    found = loaded.serve(X)
-    np.testing.assert_allclose(found, plain.predict(X, verbose=0), rtol=1e-5, atol=1e-6)
+    expected = plain.predict(X, verbose=0)
+    np.testing.assert_allclose(loaded.serve(X), expected, rtol=1e-5, atol=1e-6)
+
+    plain.export(tmp_path / "small.tflite", format="litert", verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it will move to a package of its own
+        interpreter = tf.lite.Interpreter(str(tmp_path / "small.tflite"))
+    place = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(place, X.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(place, X)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -103,6 +103,19 @@ def test_layers_without_a_weight_of_their_own():
     assert layer.kl_weight is None
 
 
+def test_a_layer_of_the_users_with_a_kl_weight_is_let_alone():
+    class Own(keras.layers.Layer):
+        kl_weight = 3.0
+
+        def call(self, inputs):
+            return inputs
+
+    model = keras.Sequential([keras.Input((3,)), Own(), layer_api.DenseFlipout(1, kl_weight=0.5)])
+    model.compile("sgd", "mse")
+    said, _ = weights_in(model, layer_api.KLAnnealing(2), 3)
+    np.testing.assert_allclose(said[::2], [[3, 0], [3, 0.25], [3, 0.5]])
+
+
 def test_a_file_holds_the_own_weight(tmp_path):
     file = tmp_path / "model.keras"
     model = model_of(0.5)
