@@ -108,7 +108,7 @@ class KLHistory(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Leave the model as it was."""
-        if steps := keras_private.ObservedSteps.of(self.model):  # none if it was compiled anew
+        if steps := keras_private.ObservedSteps.of(self.model):  # none if it was compiled again
             steps.stop(self.model)
 
 
@@ -168,10 +168,10 @@ class _PartsOfLoss(keras.metrics.Metric):
 class KLAnnealing(keras.callbacks.Callback):
     """Callback that raises the weight of the divergence from a start to its end while training.
 
-    Use it where a network does not find the data before the prior has it: with little weight at
-    first the means move as those of an ordinary network. What a network ends at depends on the
-    last weight, not on the way there: where the divergence of all rows together is far above what
-    there is to learn, a network underfits with annealing, too (see `elbo()`).
+    Use it where the prior pulls the weights to itself before the network has learned from the data:
+    with little weight at first, the means move like those of an ordinary network. Where a network
+    ends depends on the last weight, not on the way there. If the divergence is far above what there
+    is to learn, it underfits with annealing, too; `elbo()` tells.
 
     After `t` of `epochs` epochs the weight is, with `u = t / epochs`,
 

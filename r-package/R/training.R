@@ -74,10 +74,10 @@ callback_kl_history <- function() {
 
 #' Callback that raises the weight of the divergence from a start to its end while training
 #'
-#' Use it where a network does not find the data before the prior has it: with little weight at
-#' first the means move as those of an ordinary network. What a network ends at depends on the last
-#' weight, not on the way there: where the divergence of all rows together is far above what there
-#' is to learn, a network underfits with annealing, too (see `elbo()`).
+#' Use it where the prior pulls the weights to itself before the network has learned from the data:
+#' with little weight at first, the means move like those of an ordinary network. Where a network
+#' ends depends on the last weight, not on the way there. If the divergence is far above what there
+#' is to learn, it underfits with annealing, too; `elbo()` tells.
 #'
 #' After `t` of `epochs` epochs the weight is, with `u = t / epochs`,
 #'
@@ -172,7 +172,7 @@ metric_negative_log_likelihood <- function(
 #' layers shared between several places, names, dtype policies, activations, regularizers and
 #' constraints, now on the means, what is frozen, and how the model is compiled, with a new
 #' optimizer and new metrics of the same configuration. The old model is left as it is. The noise
-#' of layers such as `Dropout` begins anew.
+#' of layers such as `Dropout` starts from its seed again.
 #'
 #' A warning names the layers that have a kernel and stay without uncertainty, as there is no
 #' variational layer for them: recurrent and attention layers, grouped or quantized ones, wrappers
