@@ -172,7 +172,7 @@ metric_negative_log_likelihood <- function(
 #' layers shared between several places, names, dtype policies, activations, regularizers and
 #' constraints, now on the means, what is frozen, and how the model is compiled, with a new
 #' optimizer and new metrics of the same configuration. The old model is left as it is. The noise
-#' of layers such as `Dropout` starts from its seed again.
+#' of layers such as `Dropout` starts over.
 #'
 #' A warning names the layers that have a kernel and stay without uncertainty, as there is no
 #' variational layer for them: recurrent and attention layers, grouped or quantized ones, wrappers
