@@ -39,7 +39,7 @@ bench: ## Measure speed beside the peers, into build/bench; QUICK=1: in five min
 lint: setup ## Check style and types: ruff, mypy, lintr.
 	@.ci/lint
 
-r-package: setup ## Write the R package's generated code and help pages anew.
+r-package: setup ## Write the R package's generated code and help pages again.
 	@.venv/bin/python r-package/tools/generate.py
 	@Rscript -e 'roxygen2::roxygenise("r-package")'
 

@@ -19,7 +19,7 @@ import report
 
 HERE = pathlib.Path(__file__).resolve().parent
 FOLDER = HERE.parent / "build" / "bench"
-# What the frameworks print, warnings of peers among it; shown only if a process fails.
+# What the frameworks print, with warnings of peers; shown only if a process fails.
 LOG = FOLDER / "log.txt"
 
 # What is measured, in this order, and the minutes that each may take; so that all together takes

@@ -45,7 +45,7 @@ def resident(field):
 
 
 def forget_peak():
-    """Make the peak of the resident set start anew, without what is free: Linux can do that."""
+    """Make the peak of the resident set start over, without what is free: Linux can do that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)  # what compilation took and gave back
     clear_refs = pathlib.Path("/proc/self/clear_refs")

@@ -42,7 +42,7 @@ class HeldNumber(keras.random.SeedGenerator):
 
     Keras tracks it as it does the state of a generator of random numbers, whose class it is for
     that reason: what is assigned to it takes effect in the next step, with no function compiled
-    anew, and `get_weights()` knows nothing of it.
+    again, and `get_weights()` knows nothing of it.
     """
 
     def __init__(self, number, name):

@@ -142,7 +142,7 @@ def no_onnx():
     """Return the error for an export whose every answer would hold one and the same draw."""
     error = RuntimeError(
         "A layer that draws its weights cannot be exported to ONNX, which would keep repeating one "
-        "draw. Export a SavedModel, which draws anew in every call, or a twin of the model whose "
+        "draw. Export a SavedModel, which draws again in every call, or a twin of the model whose "
         "tensor functions are 'mean'."
     )
     return keras_private.keep_message(error)

@@ -518,7 +518,7 @@ def check_nothing_else(x, batch_size, joint, training):
                 name,
                 "left out where draws stand in place of the model",
                 messages.describe(value),
-                "Pass the model to draw anew.",
+                "Pass the model to draw again.",
             )
 
 

@@ -126,7 +126,7 @@ def divergence(loc, scale, p_loc, p_scale, group, bitcast):
 
 def slope_of_divergence(x, scale, p_scale, opaque_one):
     """Return the derivative of `divergence` by x: that by scale, times that of scale."""
-    # Of a quotient by a quotient, which scale is, XLA would make one, and so compute scale anew.
+    # Of a quotient by a quotient, which scale is, XLA would make one, and so compute scale again.
     by_scale = scale * p_scale**-2.0 - 1.0 / ops.abs(scale)
     return by_scale * _slope_of_scale(x) / opaque_one
 

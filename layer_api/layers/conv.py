@@ -232,7 +232,7 @@ class Conv1DFlipout(Flipout, _Conv):
 
     Use it in place of `keras.layers.Conv1D` where you want a network for sequences to report its
     uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-    draws anew:
+    draws again:
 
         kernel, bias ~ posterior
         outputs = activation(convolution(inputs, kernel) + bias)
@@ -335,7 +335,7 @@ class Conv1DReparameterization(Reparameterization, _Conv):
 
     Use it in place of `keras.layers.Conv1D` where you want a network for sequences to report its
     uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-    draws anew:
+    draws again:
 
         kernel, bias ~ posterior
         outputs = activation(convolution(inputs, kernel) + bias)
@@ -440,7 +440,7 @@ class Conv2DFlipout(Flipout, _Conv):
 
     Use it in place of `keras.layers.Conv2D` where you want a network for images to report its
     uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-    draws anew:
+    draws again:
 
         kernel, bias ~ posterior
         outputs = activation(convolution(inputs, kernel) + bias)
@@ -543,7 +543,7 @@ class Conv2DReparameterization(Reparameterization, _Conv):
 
     Use it in place of `keras.layers.Conv2D` where you want a network for images to report its
     uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-    draws anew:
+    draws again:
 
         kernel, bias ~ posterior
         outputs = activation(convolution(inputs, kernel) + bias)
@@ -648,7 +648,7 @@ class Conv3DFlipout(Flipout, _Conv):
 
     Use it in place of `keras.layers.Conv3D` where you want a network for volumes to report its
     uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-    draws anew:
+    draws again:
 
         kernel, bias ~ posterior
         outputs = activation(convolution(inputs, kernel) + bias)
@@ -751,7 +751,7 @@ class Conv3DReparameterization(Reparameterization, _Conv):
 
     Use it in place of `keras.layers.Conv3D` where you want a network for volumes to report its
     uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-    draws anew:
+    draws again:
 
         kernel, bias ~ posterior
         outputs = activation(convolution(inputs, kernel) + bias)

@@ -81,7 +81,7 @@ class DenseFlipout(Flipout, _Dense):
     """Densely-connected layer with weight uncertainty, by the Flipout estimator.
 
     Use it in place of `keras.layers.Dense` where you want the network to report its uncertainty.
-    Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+    Kernel and bias are drawn from distributions that training fits, and every call draws again:
 
         kernel, bias ~ posterior
         outputs = activation(inputs @ kernel + bias)
@@ -166,7 +166,7 @@ class DenseReparameterization(Reparameterization, _Dense):
     """Densely-connected layer with weight uncertainty, by the reparameterization estimator.
 
     Use it in place of `keras.layers.Dense` where you want the network to report its uncertainty.
-    Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+    Kernel and bias are drawn from distributions that training fits, and every call draws again:
 
         kernel, bias ~ posterior
         outputs = activation(inputs @ kernel + bias)
@@ -253,7 +253,7 @@ class DenseLocalReparameterization(LocalReparameterization, _Dense):
     """Densely-connected layer with weight uncertainty, by local reparameterization.
 
     Use it in place of `keras.layers.Dense` where you want the network to report its uncertainty.
-    Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+    Kernel and bias are drawn from distributions that training fits, and every call draws again:
 
         kernel, bias ~ posterior
         outputs = activation(inputs @ kernel + bias)

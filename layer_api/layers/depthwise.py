@@ -17,7 +17,7 @@ class DepthwiseConv2DFlipout(Flipout, Convolution):
 
     Use it in place of `keras.layers.DepthwiseConv2D`, as in small networks for images, where you
     want the network to report its uncertainty. Each channel is convolved with kernels of its own,
-    which are drawn from distributions that training fits, and every call draws anew:
+    which are drawn from distributions that training fits, and every call draws again:
 
         kernel, bias ~ posterior
         outputs[c, m] = activation(convolution(inputs[c], kernel[c, m]) + bias[c, m])

@@ -17,7 +17,7 @@ from layer_api.layers.variational_layer import DrawingLayer, noted_divergences
 def set_kl_weight(model, value):
     """Set the weight of the divergence in all variational layers of a model.
 
-    Use it to weaken or strengthen the divergence without building or compiling anew: the next step
+    Use it to weaken or strengthen the divergence without building or compiling again: the next step
     of `fit()`, `evaluate()`, a loop of your own and `losses` use the new weight. The configuration
     and a saved model keep it.
 

@@ -95,7 +95,7 @@ layer_autoregressive <- function(
 #'
 #' Use it in place of `keras$layers$Conv1D` where you want a network for sequences to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-#' draws anew:
+#' draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -213,7 +213,7 @@ layer_conv_1d_flipout <- function(
 #'
 #' Use it in place of `keras$layers$Conv1D` where you want a network for sequences to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-#' draws anew:
+#' draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -331,7 +331,7 @@ layer_conv_1d_reparameterization <- function(
 #'
 #' Use it in place of `keras$layers$Conv2D` where you want a network for images to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-#' draws anew:
+#' draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -449,7 +449,7 @@ layer_conv_2d_flipout <- function(
 #'
 #' Use it in place of `keras$layers$Conv2D` where you want a network for images to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-#' draws anew:
+#' draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -567,7 +567,7 @@ layer_conv_2d_reparameterization <- function(
 #'
 #' Use it in place of `keras$layers$Conv3D` where you want a network for volumes to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-#' draws anew:
+#' draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -685,7 +685,7 @@ layer_conv_3d_flipout <- function(
 #'
 #' Use it in place of `keras$layers$Conv3D` where you want a network for volumes to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
-#' draws anew:
+#' draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -802,7 +802,7 @@ layer_conv_3d_reparameterization <- function(
 #' Densely-connected layer with weight uncertainty, by the Flipout estimator
 #'
 #' Use it in place of `keras$layers$Dense` where you want the network to report its uncertainty.
-#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+#' Kernel and bias are drawn from distributions that training fits, and every call draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -900,7 +900,7 @@ layer_dense_flipout <- function(
 #' Densely-connected layer with weight uncertainty, by local reparameterization
 #'
 #' Use it in place of `keras$layers$Dense` where you want the network to report its uncertainty.
-#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+#' Kernel and bias are drawn from distributions that training fits, and every call draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -1000,7 +1000,7 @@ layer_dense_local_reparameterization <- function(
 #' Densely-connected layer with weight uncertainty, by the reparameterization estimator
 #'
 #' Use it in place of `keras$layers$Dense` where you want the network to report its uncertainty.
-#' Kernel and bias are drawn from distributions that training fits, and every call draws anew:
+#' Kernel and bias are drawn from distributions that training fits, and every call draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -1183,7 +1183,7 @@ layer_dense_variational <- function(
 #'
 #' Use it in place of `keras$layers$DepthwiseConv2D`, as in small networks for images, where you
 #' want the network to report its uncertainty. Each channel is convolved with kernels of its own,
-#' which are drawn from distributions that training fits, and every call draws anew:
+#' which are drawn from distributions that training fits, and every call draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -1341,7 +1341,7 @@ layer_distribution_lambda <- function(
 #'
 #' Use it in place of `keras$layers$Embedding`, for words, products or other categories, where you
 #' want the network to know which of them it has seen little of. The vectors are drawn from
-#' distributions that training fits, and every call draws anew:
+#' distributions that training fits, and every call draws again:
 #'
 #' ```
 #' embeddings ~ posterior

@@ -26,7 +26,7 @@ def losses_of(layer):
 
 
 def loss_of_a_call(layer, inputs):
-    """Return the first loss as it is after a call, which draws the noise anew."""
+    """Return the first loss as it is after a call, which draws new noise."""
     layer(inputs)
     return layer.losses[0]
 
@@ -61,7 +61,7 @@ if BACKEND == "tensorflow":
     compiled = tf.function
 
     def many(function, n, layer):
-        """Return an array of what n calls return; each draws the noise of `layer` anew."""
+        """Return an array of what n calls return; each draws new noise of `layer`."""
 
         @tf.function
         def calls():
@@ -70,7 +70,7 @@ if BACKEND == "tensorflow":
         return calls().numpy().astype("float64")
 
     def many_gradients(function, n, layer, variable):
-        """Return an array of n gradients of a scalar function; each draws the noise anew."""
+        """Return an array of n gradients of a scalar function; each draws new noise."""
 
         def gradient():
             with tf.GradientTape() as tape:

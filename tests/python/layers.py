@@ -38,7 +38,7 @@ class Case(NamedTuple):
     beside: Mapping[str, dict[str, Any]] = MappingProxyType({})
     # How many elements of the weights a mask holds at zero.
     held: int = 0
-    # Whether a call draws anew, and adds a divergence.
+    # Whether a call draws again, and adds a divergence.
     draws: bool = True
     # Whether the outputs have a row for every row of the inputs.
     by_row: bool = True

@@ -269,7 +269,7 @@ class TestAddMetric:
                 model.fit(X, X[:, :2], verbose=0)
             return
         history = model.fit(X, X[:, :2], batch_size=1, epochs=2, verbose=0).history
-        # Its rows have the maxima 2.0 and 1.5; metrics start anew with every epoch.
+        # Its rows have the maxima 2.0 and 1.5; metrics start over with every epoch.
         np.testing.assert_allclose(history["largest"], [1.75, 1.75])
 
     def test_none_before(self):

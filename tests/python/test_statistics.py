@@ -258,7 +258,7 @@ class TestDivergence:
         layer = layer_with_weights(kernel_prior_fn=laplace_prior)
 
         def one():
-            layer(X)  # draws anew
+            layer(X)  # draws again
             return layer.losses[0]
 
         estimates = many(one, 4000, layer)

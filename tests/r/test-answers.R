@@ -95,7 +95,7 @@ test_that("draws stand in place of the model", {
   expect_refused(
     posterior_epred(outputs, x), paste(
       "`newdata` must be left out where draws stand in place of the model. Received: an array of",
-      "numbers of shape [10, 3]. Pass the model to draw anew."
+      "numbers of shape [10, 3]. Pass the model to draw again."
     )
   )
 })

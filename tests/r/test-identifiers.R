@@ -98,7 +98,7 @@ test_that("an R function is a prior without a closed form, and the estimate is u
   truth <- sum(folded + log(2) - 0.5 * log(2 * pi * exp(1) * scale^2))
   n <- 400
   estimates <- replicate(n, {
-    layer(matrix(1, 1, 3)) # draws anew
+    layer(matrix(1, 1, 3)) # draws again
     loss_of(layer)
   })
   expect_gt(stats::sd(estimates), 0)

@@ -21,7 +21,7 @@ test_that("arrays of more dimensions, and several outputs, arrive in their shape
   expect_identical(arrived[[2]], t(apply(x, 1, t)))
 })
 
-test_that("each call of a stochastic model draws anew", {
+test_that("each call of a stochastic model draws again", {
   model <- keras$Sequential() %>% layer_dense_flipout(units = 2)
   x <- matrix(1, 3, 4)
   expect_false(identical(
@@ -95,7 +95,7 @@ test_that("there is one copy on the way", {
   numbers <- core()$r_bridge$Numbers(values)
   for (known in list(list(), list(kind = "epred", class = "layerapi_draws"))) { # as of draws
     gc()
-    cat("5", file = "/proc/self/clear_refs") # the peak starts anew
+    cat("5", file = "/proc/self/clear_refs") # the peak starts over
     before <- resident("VmRSS")
     result <- do.call(copy_once, c(numbers, known))
     copies <- (resident("VmHWM") - before) / as.numeric(object.size(result))

@@ -111,7 +111,7 @@ def normal(shape, key, dtype):
 def _signs(shape, key, dtype):
     rows, columns = math.prod(shape[:-1]), shape[-1]
     # A sum of two words is as random as one. It is here because XLA would make drawing a word a
-    # part of the loop over its bits, and draw it anew for each, but does not so with a sum.
+    # part of the loop over its bits, and draw it again for each, but does not so with a sum.
     words, _ = _words(2 * -(-rows // 32) * columns, key)
     words = jnp.sum(words.reshape(2, -1, columns), axis=0, dtype="uint32")
     places = jnp.arange(32, dtype="uint32")[:, None, None]

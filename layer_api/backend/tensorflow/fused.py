@@ -26,7 +26,7 @@ _KEY = tf.TensorSpec([2], "int32")
 
 
 def _compiled(*signature):
-    """Decorate a function of tensors that XLA compiles, for every length of vectors anew.
+    """Decorate a function of tensors that XLA compiles, for each length of vectors.
 
     It is traced once for all of them: of every operation traced, TensorFlow keeps the Python stack.
     """

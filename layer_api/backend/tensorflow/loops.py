@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-# A graph reads the variables anew whenever it runs.
+# A graph reads the variables again whenever it runs.
 READS_VARIABLES = True
 
 

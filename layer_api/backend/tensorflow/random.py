@@ -79,8 +79,8 @@ def signs(shape, key, dtype):
     words = tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=tf.reshape((n + 63) // 64, [1]), dtype="uint64", **_philox(key)
     )
-    # XLA would make drawing a word a part of the loop over its bits, and draw it anew for each, but
-    # does not so with a quotient whose divisor, here 1, it does not know.
+    # XLA would make drawing a word a part of the loop over its bits, and draw it again for each; it
+    # does not with a quotient whose divisor, here 1, it does not know.
     words = words // (1 + tf.cast(key[0] < 0, "uint64"))
     octets = tf.cast(tf.reshape(tf.bitcast(words, "uint8"), [-1]), "int32")
     values = tf.gather(tf.constant(_SIGNS_OF_A_BYTE, dtype), octets)

@@ -1,4 +1,4 @@
-"""Random bits under torch: its own generators, seeded anew for every draw."""
+"""Random bits under torch: its own generators, seeded again for every draw."""
 
 import math
 import sys
@@ -157,7 +157,7 @@ def signs(shape, key, dtype):
 
 
 def _drawn(draw, draw_while_traced, shape, key, dtype):
-    # If a user's function cannot do without values, Keras traces anew on tensors with values, but
+    # If a user's function cannot do without values, Keras traces again on tensors with values, but
     # the state of the noise has none any more: what stands for a draw then is made where Keras
     # makes tensors at that moment.
     if has_no_values(key):
