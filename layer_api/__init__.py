@@ -81,7 +81,7 @@ from layer_api.layers.variable import VariableLayer, layer_variable
 from layer_api.training.conversion import to_bayesian, to_deterministic
 from layer_api.training.evidence import elbo
 from layer_api.training.kl import KLAnnealing, KLHistory, set_kl_weight
-from layer_api.version import __version__
+from layer_api.version import __version__, show_versions
 from layer_api.weights.divergences import KLDivergence, MonteCarloKL
 from layer_api.weights.posteriors import (
     Deterministic,
@@ -186,6 +186,7 @@ __all__ = [
     "predictive_interval",
     "score",
     "set_kl_weight",
+    "show_versions",
     "to_bayesian",
     "to_datatree",
     "to_deterministic",

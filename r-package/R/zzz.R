@@ -19,15 +19,22 @@ the <- new.env(parent = emptyenv())
 NULL
 
 .onLoad <- function(libname, pkgname) {
-  # From reticulate 1.41 on, a package names what it needs and Python is set up for it.
-  if ("py_require" %in% getNamespaceExports("reticulate")) {
-    getExportedValue("reticulate", "py_require")(needed_packages())
+  if (reticulate::virtualenv_exists(own_environment)) {
+    reticulate::use_virtualenv(own_environment, required = FALSE)
   }
+  require_packages(python_version = python_versions)
   register_arithmetic()
   if (reticulate::py_available()) {
     provide_distutils()
   } else {
     setHook("reticulate.onPyInit", function(...) provide_distutils())
+  }
+}
+
+# From reticulate 1.41 on, a package names what it needs and Python is set up for it.
+require_packages <- function(...) {
+  if ("py_require" %in% getNamespaceExports("reticulate")) {
+    getExportedValue("reticulate", "py_require")(needed_packages(), ...)
   }
 }
 
@@ -55,6 +62,7 @@ core <- function() {
 }
 
 import_core <- function() {
+  require_packages() # of a backend that was chosen after this package was loaded
   path <- system.file("python", package = "layerapi", mustWork = TRUE)
   core <- tryCatch(
     reticulate::import_from_path("layer_api", path),
@@ -64,8 +72,8 @@ import_core <- function() {
         paste0(
           "Python's part of layerapi cannot be loaded: ", first_line(conditionMessage(error)),
           " It needs the Python packages ", paste(needed_packages(), collapse = ", "),
-          ". Install them, for example with reticulate::py_install(), or choose a Python that has ",
-          "them with reticulate::use_python()."
+          ". Install them with install_layerapi(), or choose a Python that has them with ",
+          "reticulate::use_python(). layerapi_config() tells what was found."
         )
       )
     }

@@ -96,12 +96,14 @@ def test_every_public_name_has_its_counterpart(r):
     assert classes == {getattr(layer_api, name) for name in named}
     plots = {f"plot_{name}" for name in r("eval(formals(layerapi:::autoplot.layerapi_draws)$type)")}
     plots.add("plot_history")  # autoplot() of what fit() returns
-    # R's matrices go to posterior, loo and bayesplot as they are.
-    in_python_alone = {"pipe", "to_datatree", "__version__"}
+    # R's matrices go to posterior, loo and bayesplot as they are; layerapi_config() has versions.
+    in_python_alone = {"pipe", "to_datatree", "__version__", "show_versions"}
     assert set(layer_api.__all__) == of_python | named | plots | in_python_alone
     of_r = {name for name in exported if not name.startswith("tfd_")}
     # In Python, what a model predicts is an array as it is, and intervals know what tidy() shows.
     in_r_alone = {"%>%", "predict_array", "tidy", "glance", "augment"}
+    # Python's own tools install it.
+    in_r_alone |= {"install_layerapi", "layerapi_config"}
     assert of_r == set(FUNCTIONS) | set(generate.ANSWERS) | in_r_alone
 
 
