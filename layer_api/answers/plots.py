@@ -3,6 +3,8 @@
 Nothing is computed here: a plot shows what the answer of the same name returns.
 """
 
+import math
+
 import keras
 import numpy as np
 
@@ -21,8 +23,8 @@ from layer_api.messages import REQUIRED
 
 # Bands from wide to narrow, the mean, and what stands out from them.
 _PALE, _MIDDLE, _DARK, _ORANGE, _GREY = "#c6dbef", "#6baed6", "#08306b", "#fd8d3c", "#969696"
-# What of a training has a panel of its own, where it was recorded.
-_RECORDED = ("loss", "kl", "nll")
+# Metrics of a training whose panels come first, in this order.
+_FIRST_METRICS = ("loss", "nll", "kl", "kl_weight")
 
 
 def plot_interval(
@@ -426,15 +428,16 @@ def plot_weights(model, prob=0.9, most=30, axes=None):
     return axes
 
 
-def plot_history(history, axes=None):
-    """Plot how a training went: the loss and, where they were recorded, its two parts.
+def plot_history(history, metrics=None, axes=None):
+    """Plot how a training went, in a panel for each metric that was recorded.
 
     Use it to see whether a network is trained to the end, and whether it fits the data or its prior
-    more: a metric named "nll" shows the first, one named "kl" the second, in a panel each. What was
-    recorded of validation data is in the same panel.
+    more: the loss comes first, then `nll`, `kl` and `kl_weight`, where `KLHistory()` recorded them,
+    then all others. What was recorded of validation data is in the same panel.
 
     Args:
         history: What `fit()` of a Keras model returned, or its dictionary `history`.
+        metrics: Name or list of names of the metrics to show, without `val_`. Default `None`: all.
         axes: List of as many Axes of matplotlib as there are panels. Default `None`: those of a new
             figure.
 
@@ -442,17 +445,19 @@ def plot_history(history, axes=None):
         An array of the Axes, to be changed or saved.
 
     Raises:
-        ValueError: `history` has no loss, or `axes` are not as many as panels.
+        ValueError: Nothing was recorded, or no metric of that name, or `axes` are not as many as
+            panels.
         TypeError: `history` is none, or `axes` are none.
         ImportError: matplotlib is not installed.
 
     Example:
 
     ```python
-    model = keras.Sequential([keras.Input(shape=(3,)), layer_api.DenseFlipout(2)])
+    model = keras.Sequential([keras.Input(shape=(3,)), layer_api.DenseFlipout(2, kl_weight=0.1)])
     model.compile(optimizer="adam", loss=layer_api.NormalLikelihood())
-    history = model.fit(numpy.ones((10, 3)), numpy.zeros(10), epochs=2, verbose=0)
-    layer_api.plot_history(history)
+    x, y = numpy.ones((10, 3)), numpy.zeros(10)
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=[layer_api.KLHistory()])
+    layer_api.plot_history(history, metrics=["nll", "kl"])
     ```
     """
     recorded = getattr(history, "history", history)
@@ -464,14 +469,7 @@ def plot_history(history, axes=None):
             "Pass history = model.fit(...).",
             TypeError,
         )
-    names = [name for name in _RECORDED if name in recorded]
-    if "loss" not in names:
-        raise messages.invalid(
-            "history",
-            "of a training that recorded its loss",
-            messages.describe(recorded),
-            "Fit the model for at least one epoch.",
-        )
+    names = _check_metrics(metrics, recorded)
     panels = _panels(axes, len(names))
     for name, panel in zip(names, panels, strict=True):
         for key, colour, label in (
@@ -488,6 +486,32 @@ def plot_history(history, axes=None):
         if f"val_{name}" in recorded:
             panel.legend(frameon=False)
     return panels
+
+
+def _check_metrics(metrics, recorded):
+    """Return the names of the metrics to show, without those of validation data."""
+    known = list(dict.fromkeys(name.removeprefix("val_") for name in recorded))
+    if not known:
+        raise messages.invalid(
+            "history",
+            "of a training that recorded its loss",
+            messages.describe(recorded),
+            "Fit the model for at least one epoch.",
+        )
+    first = [name for name in _FIRST_METRICS if name in known]
+    known = first + [name for name in known if name not in first]
+    if metrics is None:
+        return known
+    names = [metrics] if isinstance(metrics, str) else metrics
+    is_list = isinstance(names, (list, tuple)) and len(names) > 0
+    if not is_list or not all(name in known for name in names):
+        raise messages.invalid(
+            "metrics",
+            f"among {', '.join(map(repr, known))}",
+            messages.describe(metrics),
+            "Leave it out for all of them.",
+        )
+    return list(names)
 
 
 # --- What is plotted -----------------------------------------------------------------------------
@@ -624,8 +648,12 @@ def _axes(axes, size=(6.4, 4.0)):
 def _panels(axes, count):
     """Return the Axes of several panels as an array, those that a user gave or new ones."""
     if axes is None:
-        size = (0.8 + 3.6 * count, 3.2)
-        return _pyplot().subplots(1, count, figsize=size, layout="constrained", squeeze=False)[1][0]
+        plt = _pyplot()
+        # Like facet_wrap() of R's ggplot2: in a row, and from four panels on in a rectangle.
+        columns = count if count < 4 else math.ceil(math.sqrt(count))
+        rows = math.ceil(count / columns)
+        figure = plt.figure(figsize=(0.8 + 3.6 * columns, 3.2 * rows), layout="constrained")
+        return np.array([figure.add_subplot(rows, columns, i + 1) for i in range(count)])
     panels = np.ravel(np.asarray(axes, dtype=object))
     if len(panels) != count:
         raise messages.invalid(

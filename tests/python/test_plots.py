@@ -252,15 +252,30 @@ class TestPlotWeights:
 
 
 class TestPlotHistory:
-    def test_a_panel_for_the_loss_and_for_each_part_of_it(self):
-        recorded = {"loss": [3, 2], "val_loss": [4, 3], "kl": [1, 1.5], "accuracy": [0, 1]}
-        loss, kl = layer_api.plot_history(recorded)
+    def test_a_panel_for_each_metric_the_loss_and_its_parts_first(self):
+        recorded = {
+            "kl_weight": [0, 1], "accuracy": [0, 1], "val_accuracy": [1, 0], "kl": [1, 1.5],
+            "loss": [3, 2], "nll": [2, 1], "val_loss": [4, 3],
+        }  # fmt: skip
+        panels = layer_api.plot_history(recorded)
+        names = [panel.get_ylabel() for panel in panels]
+        assert names == ["loss", "nll", "kl", "kl_weight", "accuracy"]
+        loss, _, kl, _, accuracy = panels
         assert [line.get_ydata().tolist() for line in loss.lines] == [[3, 2], [4, 3]]
         assert loss.lines[0].get_xdata().tolist() == [1, 2]
         assert labels(loss) == ["training", "validation"]
         assert [line.get_ydata().tolist() for line in kl.lines] == [[1, 1.5]]
         assert kl.get_legend() is None
-        assert (loss.get_ylabel(), kl.get_ylabel()) == ("loss", "kl")
+        assert [line.get_ydata().tolist() for line in accuracy.lines] == [[0, 1], [1, 0]]
+        assert loss.get_gridspec().get_geometry() == (2, 3)
+
+    def test_some_of_the_metrics(self):
+        recorded = {"loss": [3, 2], "kl": [1, 1.5], "val_mse": [4, 3]}
+        panels = layer_api.plot_history(recorded, metrics=["mse", "kl"])
+        assert [panel.get_ylabel() for panel in panels] == ["mse", "kl"]
+        assert labels(panels[0]) == ["validation"]
+        (panel,) = layer_api.plot_history(recorded, metrics="loss")
+        assert panel.get_ylabel() == "loss"
 
     def test_what_fit_returns_is_taken(self, of_numbers):
         history = of_numbers.fit(X, Y, epochs=1, verbose=0)
@@ -275,6 +290,9 @@ class TestPlotHistory:
             layer_api.plot_history(3)
         with pytest.raises(ValueError, match="recorded its loss"):
             layer_api.plot_history({})
+        for metrics in ("mse", ["loss", "mse"], [], 3):
+            with pytest.raises(ValueError, match="`metrics` must be among 'loss', 'kl'"):
+                layer_api.plot_history({"kl": [1], "loss": [1]}, metrics=metrics)
         with pytest.raises(ValueError, match="`axes` must be 2 Axes"):
             layer_api.plot_history({"loss": [1], "kl": [1]}, axes=[plt.figure().add_subplot()])
         with pytest.raises(TypeError, match="`axes` must be an Axes"):
