@@ -1,0 +1,223 @@
+"""A split of a regression data set: choose settings on its training rows, fit networks, score them.
+
+```
+python benchmarks/regression.py FOLDER 0 2
+```
+
+does so for the first of every two splits of both data sets, and prints a line of JSON for each
+result. For R it saves the first split in the folder: `regression.R` fits one network to that.
+"""
+
+import argparse
+import functools
+import io
+import json
+import pathlib
+import subprocess
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+import layer_api
+
+# R's expression for each data set; the last column is what is predicted.
+DATA = {"Boston": "MASS::Boston", "Concrete": "modeldata::concrete"}
+SPLITS = 20
+MEMBERS = 5
+UNITS = 50
+BATCH = 32
+STEPS = 2000
+LEARNING_RATE = 0.01
+SEED = 1
+
+
+class Setting(NamedTuple):
+    """What is chosen for a split.
+
+    Attributes:
+        noise: "rows", a scale of the noise for each row, or "shared", one for all of them.
+        kl_factor: factor on the divergence. With 1 the loss is the evidence lower bound, in which
+            a network of 50 units underfits so few rows.
+    """
+
+    noise: str
+    kl_factor: float
+
+
+SETTINGS = [Setting(noise, factor) for noise in ("rows", "shared") for factor in (0.3, 0.1)]
+
+
+class Standardized(NamedTuple):
+    """Training and other rows, in units of the standard deviation of the training rows."""
+
+    x: np.ndarray
+    y: np.ndarray
+    other_x: np.ndarray
+    other_y: np.ndarray
+    unit: float  # of y
+
+
+@functools.cache
+def load(name):
+    """Return the inputs and the outputs of a data set, which R has."""
+    code = f"write.csv({DATA[name]}, row.names = FALSE)"
+    done = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"R does not find {DATA[name]}:\n{done.stderr}")
+    table = np.genfromtxt(io.StringIO(done.stdout), delimiter=",", skip_header=1)
+    return table[:, :-1], table[:, -1]
+
+
+def splits(rows):
+    """Return the training and the test rows of each split."""
+    generator = np.random.default_rng(SEED)
+    return [_cut(generator.permutation(rows), 0.9) for _ in range(SPLITS)]
+
+
+def _cut(rows, share):
+    count = round(share * len(rows))
+    return rows[:count], rows[count:]
+
+
+def standardized(x, y, rows, others):
+    """Return rows of the data in units that only the first rows decide."""
+    mean, unit = x[rows].mean(axis=0), x[rows].std(axis=0)
+    unit = np.where(unit > 0, unit, 1)  # a column that is constant there
+    x = ((x - mean) / unit).astype("float32")
+    mean, unit = y[rows].mean(), y[rows].std()
+    y = ((y - mean) / unit).astype("float32")
+    return Standardized(x[rows], y[rows], x[others], y[others], float(unit))
+
+
+def batches(rows, seed, steps=STEPS):
+    """Return the rows of all steps, one after another: the whole set before any row comes again."""
+    generator = np.random.default_rng(seed)
+    epochs = -(-steps * BATCH // rows)
+    order = np.concatenate([generator.permutation(rows) for _ in range(epochs)])
+    return order[: steps * BATCH]
+
+
+def fit(x, y, setting, seed, steps=STEPS):
+    """Return a network that is fitted to standardized rows."""
+    keras.utils.set_random_seed(seed)
+    kl_weight = setting.kl_factor / len(y)
+    model = keras.Sequential([keras.Input((x.shape[1],))])
+    layer = layer_api.layer_dense_local_reparameterization
+    layer(model, units=UNITS, activation="relu", kl_weight=kl_weight)
+    layer(model, units=2 if setting.noise == "rows" else 1, kl_weight=kl_weight)
+    if setting.noise == "shared":
+        layer_api.layer_shared_scale(model)
+    decay = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+    model.compile(
+        optimizer=keras.optimizers.Adam(decay),
+        loss=layer_api.StudentTLikelihood(),
+        steps_per_execution=100,  # a step of so small a network is mostly Keras's own work
+    )
+    rows = batches(len(y), seed, steps)
+    model.fit(x[rows], y[rows], batch_size=BATCH, shuffle=False, verbose=0)
+    return model
+
+
+def scores(models, data):
+    """Return scores of the other rows, in the unit of the data."""
+    found = layer_api.score(models, data.other_x, data.other_y, seed=SEED)
+    return {
+        "rmse": found["rmse"] * data.unit,
+        "log_likelihood": found["log_score"] - np.log(data.unit),
+        "coverage_50": found["coverage_50"],
+        "coverage_90": found["coverage_90"],
+    }
+
+
+def choose(x, y, train, seed, settings=SETTINGS):
+    """Return the setting whose network predicts a fifth of the training rows best.
+
+    Args:
+        x: array of the inputs, of all rows.
+        y: array of the outputs, of all rows.
+        train: numbers of the training rows; of the others nothing is used.
+        seed: whole number.
+        settings: list of those to choose from.
+    """
+    fitted, held_back = _cut(np.random.default_rng(seed).permutation(train), 0.8)
+    data = standardized(x, y, fitted, held_back)
+
+    def log_likelihood(setting):
+        return scores(fit(data.x, data.y, setting, seed), data)["log_likelihood"]
+
+    return max(settings, key=log_likelihood)
+
+
+def run(name, x, y, number, settings=SETTINGS, members=MEMBERS):
+    """Return the scores of a split: of each network, and of them together.
+
+    Args:
+        name: name of the data set.
+        x: array of the inputs, of all rows.
+        y: array of the outputs, of all rows.
+        number: number of the split, from 0.
+        settings: list of those to choose from.
+        members: number of networks.
+
+    Returns:
+        A list of dictionaries with the scores, what was chosen, and how many networks they are of.
+    """
+    train, test = splits(len(y))[number]
+    seeds = [seed_of(number, member) for member in range(members)]
+    setting = choose(x, y, train, seeds[0], settings)
+    data = standardized(x, y, train, test)
+    models = [fit(data.x, data.y, setting, seed) for seed in seeds]
+    about = {"data": name, "split": number, **setting._asdict()}
+    single = [{**about, "networks": 1, "seed": s} for s in seeds]
+    lines = [
+        {**line, **scores(model, data)} for line, model in zip(single, models, strict=True)
+    ]
+    return [*lines, {**about, "networks": members, "seed": seeds[0], **scores(models, data)}]
+
+
+def seed_of(number, member):
+    """Return the seed of a network of a split."""
+    return 1000 * (number + 1) + member
+
+
+def for_r(path, data, setting, seed, steps=STEPS):
+    """Save what `regression.R` needs to fit the same network."""
+    np.savez(
+        path,
+        x=data.x,
+        y=data.y,
+        other_x=data.other_x,
+        other_y=data.other_y,
+        unit=data.unit,
+        rows=batches(len(data.y), seed, steps),
+        batch=BATCH,
+        units=UNITS,
+        learning_rate=LEARNING_RATE,
+        seed=seed,
+        score_seed=SEED,
+        **setting._asdict(),
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("first", type=int, help="number of the first split, from 0")
+    parser.add_argument("step", type=int, help="from a split to the next one")
+    options = parser.parse_args()
+    for name in DATA:
+        x, y = load(name)
+        for number in range(options.first, SPLITS, options.step):
+            keras.utils.clear_session()  # or memory grows with every network
+            lines = run(name, x, y, number)
+            if number == 0:
+                data = standardized(x, y, *splits(len(y))[0])
+                setting = Setting(*(lines[0][field] for field in Setting._fields))
+                for_r(options.folder / f"{name}.npz", data, setting, lines[0]["seed"])
+            for line in lines:
+                print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
