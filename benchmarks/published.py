@@ -12,8 +12,8 @@ from typing import NamedTuple
 _GAL = "Gal and Ghahramani (2016), table 1, https://arxiv.org/abs/1506.02142"
 _ENSEMBLES = "Lakshminarayanan et al. (2017), table 1, https://arxiv.org/abs/1612.01474"
 
-# The table of the ensembles has standard deviations over the splits: it gives the 0.85 of MC dropout
-# where the other has 0.19, and 0.85 / sqrt(20) = 0.19.
+# The table of the ensembles has standard deviations over the splits: for MC dropout it says 0.85
+# where the other says 0.19, and 0.85 / sqrt(20) = 0.19.
 _SPLITS = 20
 
 

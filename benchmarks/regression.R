@@ -19,13 +19,17 @@ is_shared <- get("noise") == "shared"
 x <- get("x")
 rows <- as.integer(get("rows")) + 1L
 steps <- length(rows) / get("batch")
-kl_weight <- get("kl_factor") / nrow(x)
+n <- nrow(x)
 
 keras$utils$set_random_seed(as.integer(get("seed")))
 model <- keras$Sequential(list(keras$Input(list(ncol(x)))))
 model %>%
-  layer_dense_local_reparameterization(get("units"), activation = "relu", kl_weight = kl_weight) %>%
-  layer_dense_local_reparameterization(if (is_shared) 1 else 2, kl_weight = kl_weight)
+  layer_dense_local_reparameterization(
+    units = get("units"), activation = "relu", kl_weight = get("kl_hidden") / n
+  ) %>%
+  layer_dense_local_reparameterization(
+    units = if (is_shared) 1 else 2, kl_weight = get("kl_last") / n
+  )
 if (is_shared) {
   layer_shared_scale(model)
 }
@@ -40,10 +44,11 @@ fitted <- model$fit(
   batch_size = as.integer(get("batch")), shuffle = FALSE, verbose = 0L
 )
 
-found <- score(model, get("other_x"), get("other_y"), seed = get("score_seed"))
+found <- score(model, get("other_x"), get("other_y"), seed = get("score_seed"), verbose = FALSE)
 found <- setNames(found$estimate, found$metric)
 scores <- c(
   rmse = found[["rmse"]] * get("unit"),
+  crps = found[["crps"]] * get("unit"),
   log_likelihood = found[["log_score"]] - log(get("unit")),
   coverage_50 = found[["coverage_50"]],
   coverage_90 = found[["coverage_90"]]

@@ -11,7 +11,9 @@ SEED = 20180312  # the day Flipout's paper was published; any would do
 def fresh_keras(request):
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(SEED)
-    if hasattr(request.module, "RNG"):  # the same numbers, whichever tests ran before in the process
+    if hasattr(
+        request.module, "RNG"
+    ):  # the same numbers, whichever tests ran before in the process
         request.module.RNG = np.random.default_rng(SEED)
     yield
     keras.config.set_dtype_policy("float32")
