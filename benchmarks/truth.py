@@ -163,7 +163,7 @@ def text(rows, lines):
     """Return the tables, what was chosen and whether the goals are reached."""
     blocks = [
         "Means over 20 splits, 90% of the rows for training, and their standard errors.\n"
-        "The splits are those that the code of MC dropout makes, which says that PBP's are the same.\n"
+        "The splits are those that the code of MC dropout makes, PBP's as well by what it says.\n"
         "Settings are chosen for each split on its training rows alone."
     ]
     for name in report_order(lines):
