@@ -15,7 +15,6 @@ get <- function(name) {
   value <- given$f[[name]]
   if (length(value) == 1) value[[1]] else value # NumPy's scalars are arrays of no axis
 }
-is_shared <- get("noise") == "shared"
 x <- get("x")
 rows <- as.integer(get("rows")) + 1L
 steps <- length(rows) / get("batch")
@@ -25,14 +24,10 @@ keras$utils$set_random_seed(as.integer(get("seed")))
 model <- keras$Sequential(list(keras$Input(list(ncol(x)))))
 model %>%
   layer_dense_local_reparameterization(
-    units = get("units"), activation = "relu", kl_weight = get("kl_hidden") / n
+    units = get("units"), activation = "relu", kl_weight = get("factor") / n
   ) %>%
-  layer_dense_local_reparameterization(
-    units = if (is_shared) 1 else 2, kl_weight = get("kl_last") / n
-  )
-if (is_shared) {
-  layer_shared_scale(model)
-}
+  layer_dense_local_reparameterization(units = 1, kl_weight = 1 / n) %>%
+  layer_shared_scale()
 decay <- keras$optimizers$schedules$CosineDecay(get("learning_rate"), as.integer(steps))
 model$compile(
   optimizer = keras$optimizers$Adam(decay),

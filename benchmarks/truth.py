@@ -98,13 +98,9 @@ def output_of(command):
 def progress(line, done):
     return (
         f"{line['data']} {done} of 20: split {line['split'] + 1}, "
-        f"{setting(line)}: ensemble of five "
+        f"factor {line['factor']:g}: ensemble of five "
         f"RMSE {line['rmse']:.2f}, log-likelihood {line['log_likelihood']:.2f}"
     )
-
-
-def setting(line):
-    return f"noise {line['noise']}, kl {line['kl_hidden']:g} and {line['kl_last']:g}"
 
 
 def difference_from_r(name, lines):
@@ -164,7 +160,7 @@ def text(rows, lines):
     blocks = [
         "Means over 20 splits, 90% of the rows for training, and their standard errors.\n"
         "The splits are those that the code of MC dropout makes, PBP's as well by what it says.\n"
-        "Settings are chosen for each split on its training rows alone."
+        "The weight of the divergence is chosen for each split on its training rows alone."
     ]
     for name in report_order(lines):
         of_data = [row for row in rows if row["data"] == name]
@@ -187,10 +183,11 @@ def _cell(row, score):
 
 
 def _chosen(name, lines):
-    chosen = collections.Counter(
-        setting(line) for line in lines if line["data"] == name and line["networks"] > 1
+    of_splits = {line["split"]: line["factor"] for line in lines if line["data"] == name}
+    chosen = sorted(collections.Counter(of_splits.values()).items())
+    return "Chosen factors on the hidden layer's divergence: " + ", ".join(
+        f"{factor:g} ({count} splits)" for factor, count in chosen
     )
-    return "Chosen: " + "; ".join(f"{what} ({n} splits)" for what, n in chosen.most_common())
 
 
 def _goal(row):

@@ -11,11 +11,10 @@ import regression
 
 
 def test_r_gives_the_same_scores(tmp_path):
-    setting = regression.Setting("shared", 0.03, 1.0)
     x, y = regression.load("Boston")
     data = regression.standardized(x, y, *regression.splits(len(y))[1])
-    regression.for_r(tmp_path / "split.npz", data, setting, seed=5, epochs=10)
-    here = regression.scores(regression.fit(data.x, data.y, setting, seed=5, epochs=10), data)
+    regression.for_r(tmp_path / "split.npz", data, 0.01, seed=5, epochs=10)
+    here = regression.scores(regression.fit(data.x, data.y, 0.01, seed=5, epochs=10), data)
     command = ["Rscript", ROOT / "benchmarks" / "regression.R", tmp_path / "split.npz"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

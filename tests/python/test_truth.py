@@ -14,7 +14,7 @@ import published
 import regression
 import truth
 
-FEW = regression.SETTINGS[:2]
+FEW = regression.FACTORS[:2]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def lines(boston):
     return [
         line
         for number in (0, 1)
-        for line in regression.run("Boston", *boston, number, settings=FEW, members=2)
+        for line in regression.run("Boston", *boston, number, factors=FEW, members=2)
     ]
 
 
@@ -82,11 +82,11 @@ def test_the_choice_sees_the_training_rows_alone(boston, monkeypatch):
 
 
 def test_the_best_crps_is_chosen(boston, monkeypatch):
-    monkeypatch.setattr(regression, "fit", lambda x, y, setting, seed: setting)
-    crps = dict(zip(regression.SETTINGS, [2.0, 1.5, 1.0, 3.0], strict=True))
+    monkeypatch.setattr(regression, "fit", lambda x, y, factor, seed: factor)
+    crps = dict(zip(regression.FACTORS, [2.0, 1.0, 3.0], strict=True))
     monkeypatch.setattr(regression, "scores", lambda model, data: {"crps": crps[model]})
     train, _ = regression.splits(506)[0]
-    assert regression.choose(*boston, train, 1) == regression.SETTINGS[2]
+    assert regression.choose(*boston, train, 1) == regression.FACTORS[1]
 
 
 @pytest.mark.parametrize("score", ["rmse", "log_likelihood"])
@@ -122,8 +122,8 @@ def test_an_ensemble_is_better_than_its_networks_on_average(lines):
 def test_the_table_has_means_over_splits_and_their_errors():
     def line(split, networks, value):
         scores = dict.fromkeys(truth.SCORES, value)
-        about = {"noise": "rows", "kl_hidden": 0.1, "kl_last": 0.1}
-        return {"data": "Boston", "split": split, "networks": networks, **about, **scores}
+        about = {"data": "Boston", "split": split, "factor": 0.01}
+        return {**about, "networks": networks, **scores}
 
     lines = [line(0, 1, 1.0), line(0, 1, 3.0), line(0, 5, 2.5)]
     lines += [line(1, 1, 4.0), line(1, 1, 4.0), line(1, 5, 3.5)]
@@ -137,4 +137,4 @@ def test_the_table_has_means_over_splits_and_their_errors():
     text = truth.text(rows, lines)
     assert "Goal, one network: RMSE at most 3.10: reached (3.000)" in text
     assert "Goal, ensemble of five: RMSE at most 2.90: missed (3.000)" in text
-    assert "Chosen: noise rows, kl 0.1 and 0.1 (2 splits)" in text
+    assert "divergence: 0.01 (2 splits)" in text
