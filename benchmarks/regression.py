@@ -1,4 +1,4 @@
-"""A split of a regression data set: choose settings on its training rows, fit networks, score them.
+"""A split of a data set: choose a weight on its training rows, fit networks, score them.
 
 ```
 python benchmarks/regression.py FOLDER 0 2
@@ -31,12 +31,11 @@ EPOCHS = 140
 LEARNING_RATE = 0.01
 SEED = 1
 
-
-# What is chosen for a split: the factor on the divergence of the hidden layer; that of the last layer
-# stays whole. With 1 in both the loss is the evidence lower bound, under which 50 units of this
-# posterior underfit so few rows. The three were found by trying others on held-back training rows of
-# other splits, as the number of epochs was. So every row has had a part in which factors there are;
-# in which of them a split takes, its test rows have none.
+# What is chosen for a split: the factor on the divergence of the hidden layer; that of the last
+# layer stays whole. With 1 in both the loss is the evidence lower bound, under which 50 units of
+# this posterior underfit so few rows. The three were found by trying others on held-back training
+# rows of other splits, as the number of epochs was. So every row has had a part in which factors
+# there are; in which of them a split takes, its test rows have none.
 FACTORS = [0.03, 0.01, 0.003]
 
 
