@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 # A bare system has no UTF-8 locale by default; R reads and prints text in the locale's encoding.
 export LC_ALL := C.UTF-8
 
-.PHONY: help setup demo vignettes test bench lint r-package check clean
+.PHONY: help setup demo vignettes test bench truth lint r-package check clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -35,6 +35,10 @@ test: ## Run the three test suites: Python (under every backend), R, and both in
 bench: ## Measure speed beside the peers, into build/bench; QUICK=1: in five minutes; QUIET=1: tables only.
 	@.ci/setup bench
 	@PYTHONPATH=build/bench/peers .venv/bin/python benchmarks/bench.py $(if $(QUICK),--quick) $(if $(QUIET),--quiet)
+
+truth: ## Score 20 splits of two data sets beside published results, into build/truth; QUIET=1: tables only.
+	@.ci/setup truth
+	@.venv/bin/python benchmarks/truth.py $(if $(QUIET),--quiet)
 
 lint: setup ## Check style and types: ruff, mypy, lintr.
 	@.ci/lint

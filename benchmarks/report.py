@@ -228,7 +228,7 @@ def text(rows):
             ours = next((row for row in group if row["ratio_to_peer"]), None)
             last = f"{ours['ratio_to_peer']:.2f} ({ours['fastest_peer']})" if ours else ""
             lines.append([f"{group[0]['work']}, batch {group[0]['batch']}", *cells, last])
-        blocks.append(_aligned(lines))
+        blocks.append(aligned(lines))
     return "\n\n".join(blocks)
 
 
@@ -250,7 +250,7 @@ def text_of_parts(rows):
         lines = [[title, *(f"batch {batch[0]['batch']}" for batch in batches)]]
         for group in _groups(block, "contender"):
             lines.append([group[0]["contender"], *map(_cell, group)])
-        blocks.append(_aligned(lines))
+        blocks.append(aligned(lines))
     return "\n\n".join(blocks)
 
 
@@ -269,7 +269,7 @@ def text_of_draws(rows):
             peak = next((row["megabytes"] for row in group if row["megabytes"]), None)
             cells += [f"{peak:.0f}" if peak else "-"] if has_memory else []
             lines.append([f"{FRAMEWORKS[group[0]['framework']]}: {group[0]['contender']}", *cells])
-        blocks.append(_aligned(lines))
+        blocks.append(aligned(lines))
     return "\n\n".join(blocks)
 
 
@@ -292,7 +292,7 @@ def text_of_memory(rows):
         first = group[0]
         place = f"{FRAMEWORKS[first['framework']]}, {COMPILED[first['compile']]}"
         lines.append([f"{place}: {first['contender']}", *map(_megabytes, group)])
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def _megabytes(row):
@@ -306,7 +306,7 @@ def text_of_overheads(rows):
     for row in rows:
         place = f"{FRAMEWORKS[row['framework']]}: {row['contender']}"
         lines.append([place, f"{row['per_layer']:.2f}", f"{row['per_step']:.2f}"])
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def text_from_r(rows):
@@ -317,10 +317,11 @@ def text_from_r(rows):
         ratios = [f"{row['ratio']:.3f}", f"{row['cpu_ratio']:.3f}"]
         copies = "" if row["copies"] is None else f"{row['copies']:.1f}"
         lines.append([row["task"], *times, *ratios, copies])
-    return _aligned(lines)
+    return aligned(lines)
 
 
-def _aligned(lines):
+def aligned(lines):
+    """Return lines of cells as text in columns: the first at the left, the others at the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     first = widths[0]
     return "\n".join(
@@ -344,7 +345,7 @@ def plot_table(path, rows):
     shown = [r for r in rows if r["sweep"] == "table" and r["role"] != "floor" and r["ratio"]]
     blocks = _groups(shown, "framework", "compile")
     heights = [len(_groups(block, "work", "at")) for block in blocks]
-    figure, axes = _subplots(
+    figure, axes = subplots(
         len(blocks),
         1,
         figsize=(8, 0.9 + sum(0.27 * n + 0.4 for n in heights)),
@@ -385,7 +386,7 @@ def plot_growth(path, rows):
     """Draw time against width, batch and depth, a line of plots for each framework."""
     grown = [row for row in rows if row["sweep"] in SWEEPS]
     frameworks = _groups(grown, "framework")
-    figure, axes = _subplots(
+    figure, axes = subplots(
         len(frameworks), 3, figsize=(9, 0.9 + 2.4 * len(frameworks)), sharex="col"
     )
     for line, of_framework in zip(axes, frameworks, strict=True):
@@ -422,7 +423,8 @@ def plot_growth(path, rows):
     figure.savefig(path, dpi=144)
 
 
-def _subplots(*args, height_ratios=None, **options):
+def subplots(*args, height_ratios=None, **options):
+    """Return a figure and its axes, drawn without a screen."""
     import matplotlib
 
     matplotlib.use("Agg")
