@@ -268,8 +268,9 @@ def _advice(model, kl_of, rows, guessing):
     if price > _FAR_ABOVE * max(guessing, 1.0):
         advice.append(
             f"The divergence costs {price:.3g} nats a row, far more than the {guessing:.3g} that "
-            "guessing loses, so that the network will underfit: lower kl_weight, best with "
-            "to_bayesian() of a trained network, or make the last layer alone variational."
+            "guessing loses, so that the network will underfit: lower kl_weight, begin from a "
+            "trained network by to_bayesian() as well, or make its last layer alone variational. "
+            "A prior whose scale follows the fan-in helps only with a lower kl_weight."
         )
     weights = sum(map(count_of_uncertain, kl_of))
     if kl < _NEXT_TO_NONE * weights:

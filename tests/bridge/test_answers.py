@@ -93,6 +93,19 @@ def test_other_answers_are_the_same(r):
     assert equal(found.pit, r(f"attr({code}, 'pit')", **given(model, y)))
 
 
+def test_plots_of_a_training_have_the_same_panels(r):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("Agg")
+    loss, units, labels = LOSSES["categorical"]
+    model = model_of(loss, units)
+    model.compile(optimizer="sgd", loss=loss, metrics=["accuracy"])
+    history = model.fit(
+        X, labels, validation_data=(X, labels), verbose=0, callbacks=[layer_api.KLHistory()]
+    )
+    ours = [panel.get_ylabel() for panel in layer_api.plot_history(history)]
+    assert ours == ["loss", "nll", "kl", "kl_weight", "accuracy"]
+    assert r("levels(ggplot2::autoplot(history)$data$metric)", history=history) == ours
+
+
 def test_draws_keep_a_likelihood_that_no_file_could_hold(r):
     class Mine(layer_api.NormalLikelihood):
         def mean(self, outputs):

@@ -16,13 +16,14 @@ DOCUMENTS = sorted((ROOT / "vignettes").glob("*.Rmd"))
 
 @pytest.fixture
 def parameters(tmp_path):
-    """Less work than the documents do by themselves: few draws, and results from a file."""
+    """Less work than the documents do by themselves: little of it, and results from a file."""
     lines = (ROOT / "tests" / "cases" / "benchmark.jsonl").read_text(encoding="utf-8")
     report.write(tmp_path / "results", [json.loads(line) for line in lines.splitlines()])
     return {
         "answers": "epochs = 1",
         "estimators": "draws = 10",
         "speed": f"results = '{tmp_path / 'results'}'",
+        "underfitting": "seeds = 2, epochs = 1",
     }
 
 
