@@ -207,7 +207,7 @@ def to_deterministic(model):
 
     Use it where a network has to run without this package, or without noise: the new model draws
     nothing, predicts with the posterior means, and saves and exports like any model of Keras, to
-    TFLite too. It reports no uncertainty: keep the variational model for that.
+    TFLite and ONNX too. It reports no uncertainty: keep the variational model for that.
 
     Dense, convolutional and embedding layers of this package become `keras.layers.Dense`, `Conv1D`,
     `Conv2D`, `Conv3D`, `DepthwiseConv2D` and `Embedding`, in models inside the model too;
@@ -252,6 +252,8 @@ def to_deterministic(model):
         and any(isinstance(each, DrawingLayer) for each in keras_private.all_layers(layer))
     ]
     new = _rebuild(model, replaced, lambda old, new: new.set_weights(_means(old)))
+    # Keras exports to ONNX only what was called.
+    new(new.inputs[0] if isinstance(new, keras.Sequential) else new.input)
     if drawing:
         _notify(
             [

@@ -236,7 +236,7 @@ to_bayesian <- function(
 #'
 #' Use it where a network has to run without this package, or without noise: the new model draws
 #' nothing, predicts with the posterior means, and saves and exports like any model of Keras, to
-#' TFLite too. It reports no uncertainty: keep the variational model for that.
+#' TFLite and ONNX too. It reports no uncertainty: keep the variational model for that.
 #'
 #' Dense, convolutional and embedding layers of this package become `keras$layers$Dense`, `Conv1D`,
 #' `Conv2D`, `Conv3D`, `DepthwiseConv2D` and `Embedding`, in models inside the model too;

@@ -636,3 +636,22 @@ def test_a_plain_model_is_exported(tmp_path):
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_plain_model_is_exported_to_onnx(tmp_path):
+    plain = layer_api.to_deterministic(layer_api.to_bayesian(small_model()))
+    assert plain._called  # Keras exports no other
+    exporter = {"tensorflow": "tf2onnx", "torch": "onnxscript", "jax": "jax2onnx"}[BACKEND]
+    for name in (exporter, "onnxruntime"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    import onnxruntime
+
+    path = str(tmp_path / "plain.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch says while it traces Keras
+        plain.export(path, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(path)
+    rows = session.get_inputs()[0].shape[0]  # torch's exporter fixes it
+    x = X[: rows if isinstance(rows, int) else None]
+    (found,) = session.run(None, {session.get_inputs()[0].name: x})
+    np.testing.assert_allclose(found, plain.predict(x, verbose=0), rtol=1e-5, atol=1e-6)
