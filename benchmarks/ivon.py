@@ -16,6 +16,13 @@ then there are five seeds. IVON has half of the seconds of Adam, and the decay o
 First it has to find the posterior of a linear regression, which is known.
 
 A table is printed; it and a plot go to `build/ivon`.
+
+Measured on two cores of an EPYC, ELBO and its standard error over five seeds: digits, Adam
+-1,927 ± 156 in 3.7 s, IVON -3,305 ± 502 in 1.9 s and -2,542 ± 260 in 3.7 s; Boston, Adam -533 ± 56 in
+1.06 s, IVON -652 ± 11 in 0.38 s and -578 ± 7 in 0.74 s. With one draw of the weights for a batch, the
+way that makes a step of IVON cheap, it was at -6,156 in digits where Adam was at -2,759. Its estimate
+of the Hessian from one draw is noisy: a rate that is large enough for the precisions to arrive in so
+few steps keeps the noise. In longer trainings, or with less of the divergence, it may be otherwise.
 """
 
 import argparse
@@ -342,10 +349,14 @@ def compare(problem_of, say):
     """Return the runs of each method, five of each."""
     epochs = problem_of().epochs
     adam = furthest(problem_of, ADAM, lambda method: epochs, say)
-    probe = {each: run(problem_of, Ivon(each, 0.02, 0.02), 20, 0) for each in ("local", "shared")}
+
+    @functools.cache
+    def seconds_of_an_epoch(estimator):
+        runs = [run(problem_of, Ivon(estimator, 0.02, 0.02), 60, seed) for seed in SEEDS]
+        return min(each.seconds for each in runs) / 60
 
     def in_half_of_the_time(method):
-        own = probe[method.estimator].seconds / 20
+        own = seconds_of_an_epoch(method.estimator)
         return round(adam.seconds / 2 / own / POINTS) * POINTS
 
     ivon = furthest(problem_of, IVON, in_half_of_the_time, say)
