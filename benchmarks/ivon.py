@@ -17,12 +17,13 @@ First it has to find the posterior of a linear regression, which is known.
 
 A table is printed; it and a plot go to `build/ivon`.
 
-Measured on two cores of an EPYC, ELBO and its standard error over five seeds: digits, Adam
--1,927 ± 156 in 3.7 s, IVON -3,305 ± 502 in 1.9 s and -2,542 ± 260 in 3.7 s; Boston, Adam -533 ± 56 in
-1.06 s, IVON -652 ± 11 in 0.38 s and -578 ± 7 in 0.74 s. With one draw of the weights for a batch, the
-way that makes a step of IVON cheap, it was at -6,156 in digits where Adam was at -2,759. Its estimate
-of the Hessian from one draw is noisy: a rate that is large enough for the precisions to arrive in so
-few steps keeps the noise. In longer trainings, or with less of the divergence, it may be otherwise.
+Measured on two cores of an EPYC, ELBO and its standard error over five seeds: digits, Adam -1,927 ±
+156 in 3.7 s, IVON -3,305 ± 502 in 1.9 s and -2,542 ± 260 in 3.7 s; Boston, Adam -533 ± 56 in 1.06
+s, IVON -652 ± 11 in 0.38 s and -578 ± 7 in 0.74 s. With one draw of the weights for a batch, the
+way that makes a step of IVON cheap, it was at -6,156 in digits where Adam was at -2,759. Its
+estimate of the Hessian from one draw is noisy: a rate that is large enough for the precisions to
+arrive in so few steps keeps the noise. In longer trainings, or with less of the divergence, it may
+be otherwise.
 """
 
 import argparse
