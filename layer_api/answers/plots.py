@@ -428,7 +428,7 @@ def plot_weights(model, prob=0.9, most=30, axes=None):
     return axes
 
 
-def plot_history(history, metrics=None, axes=None):
+def plot_history(history, axes=None, metrics=None):
     """Plot how a training went, in a panel for each metric that was recorded.
 
     Use it to see whether a network is trained to the end, and whether it fits the data or its prior
@@ -437,9 +437,9 @@ def plot_history(history, metrics=None, axes=None):
 
     Args:
         history: What `fit()` of a Keras model returned, or its dictionary `history`.
-        metrics: Name or list of names of the metrics to show, without `val_`. Default `None`: all.
         axes: List of as many Axes of matplotlib as there are panels. Default `None`: those of a new
             figure.
+        metrics: Name or list of names of the metrics to show, without `val_`. Default `None`: all.
 
     Returns:
         An array of the Axes, to be changed or saved.

@@ -33,7 +33,7 @@ python_versions <- ">=3.10,<3.14"
 #' install_layerapi(backend = c("tensorflow", "jax"))
 #' }
 #' @export
-install_layerapi <- function(envname = own_environment, backend = "tensorflow",
+install_layerapi <- function(envname = "r-layerapi", backend = "tensorflow",
                              extra_packages = character(), ...) {
   packages <- packages_to_install(backend, extra_packages)
   if (!reticulate::virtualenv_exists(envname)) {
@@ -197,7 +197,7 @@ config_advice <- function(config) {
     if (config$backend != "tensorflow") paste0("backend = \"", config$backend, "\""),
     "), and restart R",
     if (nzchar(Sys.getenv("RETICULATE_PYTHON"))) {
-      paste(" without the environment variable RETICULATE_PYTHON, which now chooses the Python")
+      " without the environment variable RETICULATE_PYTHON, which now chooses the Python"
     },
     "."
   )

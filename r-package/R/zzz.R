@@ -31,10 +31,15 @@ NULL
   }
 }
 
-# From reticulate 1.41 on, a package names what it needs and Python is set up for it.
+# From reticulate 1.41 on, a package names what it needs and Python is set up for it. What is named
+# already is left out: before 1.45 that was a conflict once Python has started.
 require_packages <- function(...) {
   if ("py_require" %in% getNamespaceExports("reticulate")) {
-    getExportedValue("reticulate", "py_require")(needed_packages(), ...)
+    py_require <- getExportedValue("reticulate", "py_require")
+    new <- setdiff(needed_packages(), py_require()$packages)
+    if (length(new)) {
+      py_require(new, ...)
+    }
   }
 }
 
@@ -72,8 +77,8 @@ import_core <- function() {
         paste0(
           "Python's part of layerapi cannot be loaded: ", first_line(conditionMessage(error)),
           " It needs the Python packages ", paste(needed_packages(), collapse = ", "),
-          ". Install them with install_layerapi(), or choose a Python that has them with ",
-          "reticulate::use_python(). layerapi_config() tells what was found."
+          ". Install them with install_layerapi() or reticulate::py_install(), or choose a Python ",
+          "that has them with reticulate::use_python(). layerapi_config() tells what was found."
         )
       )
     }

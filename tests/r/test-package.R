@@ -45,6 +45,7 @@ test_that("a Python without Keras is reported with the remedy", {
   expect_match(output, "layerapi_ImportError", fixed = TRUE)
   expect_match(output, "No module named 'keras'", fixed = TRUE)
   expect_match(output, "install_layerapi()", fixed = TRUE)
+  expect_match(output, "reticulate::py_install()", fixed = TRUE)
 })
 
 test_that("the versions of the package and of the core are one", {
