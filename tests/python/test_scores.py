@@ -136,6 +136,11 @@ class TestNumbers:
         assert len({len(line) for line in text}) == 1
 
 
+@pytest.mark.parametrize("time", [1, 2])
+def test_a_test_has_the_same_numbers_whichever_ran_before(time):
+    assert RNG.normal() == np.random.default_rng(20180312).normal()
+
+
 class TestClasses:
     def test_scores_of_known_probabilities(self):
         p = np.array([[0.7, 0.2, 0.1], [0.3, 0.4, 0.3], [0.1, 0.1, 0.8], [0.6, 0.3, 0.1]])
