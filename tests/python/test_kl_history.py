@@ -257,6 +257,22 @@ def test_other_callbacks_see_the_parts(tmp_path):
     assert set(fitted(loaded, 1)) == {"loss"}
 
 
+def test_tensorboard_shows_the_parts(tmp_path):
+    for name in ("tensorflow", "tensorboard"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    callbacks = [keras.callbacks.TensorBoard(str(tmp_path)), layer_api.KLHistory()]
+    fitted(compiled(flipout()), 1, callbacks, validation_data=(X, Y))
+    for folder, names in (("train", PARTS), ("validation", {"nll"})):
+        (events,) = (tmp_path / folder).glob("events*")
+        assert all(f"epoch_{name}".encode() in events.read_bytes() for name in names)
+
+
+def test_a_model_that_is_not_compiled():
+    model = keras.Sequential([keras.Input((3,)), flipout()])
+    with pytest.raises(ValueError, match=r"You must call `compile\(\)`"):
+        model.fit(X, Y, callbacks=[layer_api.KLHistory()], verbose=0)
+
+
 def test_a_user_who_computes_the_loss():
     class Network(keras.Sequential):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
