@@ -95,8 +95,8 @@ refuse_without_core <- function(argument, expected, value, example) {
 #' @return A list of class `layerapi_config`, which prints as a table: `versions`, of R and its
 #'   packages; `python`, the path of the interpreter, or `NULL`; `python_version`; `backend`, that
 #'   of Keras; `packages`, a data frame of the Python packages with the columns `package`, `needed`
-#'   and `found`; `missing`, those that are absent or too old; `problem`, the message with which
-#'   the layers fail to load, or `NULL`.
+#'   and `found`; `missing`, those that are absent or of another version; `problem`, the message
+#'   with which the layers fail to load, or `NULL`.
 #' @seealso [install_layerapi()]
 #' @examples
 #' layerapi_config()
@@ -150,7 +150,7 @@ found_packages <- function(backend) {
   needed <- c(python_packages, backend_packages[[backend]])
   # Some are needed by some versions of Python alone.
   needed <- needed[!grepl(";", needed, fixed = TRUE)]
-  package <- sub("[<>=].*", "", needed)
+  package <- sub("[!<>=].*", "", needed)
   metadata <- reticulate::import("importlib.metadata")
   found <- vapply(package, function(name) {
     tryCatch(metadata$version(name), error = function(error) NA_character_)
@@ -159,13 +159,18 @@ found_packages <- function(backend) {
 }
 
 missing_packages <- function(packages) {
-  oldest <- sub(">=", "", packages$needed, fixed = TRUE)
   # Of "3.5.0.dev1", the numbers: the rest does not make it older than it has to be.
   found <- sub("^([0-9]+([.][0-9]+)*).*", "\\1", packages$found)
-  is_too_old <- mapply(function(found, oldest) {
-    !is.na(found) && nzchar(oldest) && utils::compareVersion(found, oldest) < 0
-  }, found, oldest)
-  packages$package[is.na(packages$found) | is_too_old]
+  packages$package[!mapply(satisfies, found, packages$needed)]
+}
+
+# Tell whether a version is what `needed` asks for: ">=3.5", "!=0.7.1", or "", for any version.
+satisfies <- function(found, needed) {
+  if (is.na(found) || !nzchar(needed)) {
+    return(!is.na(found))
+  }
+  order <- utils::compareVersion(found, sub("^[>!]=", "", needed))
+  if (startsWith(needed, "!=")) order != 0 else order >= 0
 }
 
 #' @export
@@ -189,7 +194,7 @@ config_advice <- function(config) {
   }
   paste0(
     if (length(config$missing)) {
-      paste0("Missing or too old: ", paste(config$missing, collapse = ", "), ". ")
+      paste0("Missing, or of another version: ", paste(config$missing, collapse = ", "), ". ")
     } else {
       paste0(config$problem, " ")
     },

@@ -17,7 +17,7 @@ backend_packages <- list(
     "tf-keras>=2.18"
   ),
   jax = c(
-    "jax",
+    "jax!=0.7.1",
     "numpyro"
   ),
   torch = c(

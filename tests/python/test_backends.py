@@ -56,6 +56,15 @@ def test_another_backend_is_refused():
     assert "tensorflow, jax, torch. Received: the backend 'numpy'" in message
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="about JAX")
+def test_a_jaxlib_with_wrong_products_is_named(recwarn):
+    backend.arrays.warn_of_wrong_products("0.7.0")
+    backend.arrays.warn_of_wrong_products("0.7.2")
+    assert not recwarn
+    with pytest.warns(RuntimeWarning, match=r"pip install 'jax!=0\.7\.1'"):
+        backend.arrays.warn_of_wrong_products("0.7.1")
+
+
 LOAD = """
 import json, pathlib, sys
 import keras, layer_api, numpy as np
