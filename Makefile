@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 # A bare system has no UTF-8 locale by default; R reads and prints text in the locale's encoding.
 export LC_ALL := C.UTF-8
 
-.PHONY: help setup demo vignettes test bench truth lint r-package check clean
+.PHONY: help setup demo vignettes site test bench truth lint r-package check clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -24,8 +24,13 @@ demo: setup ## Run the demonstration: one story, told by Python and R together.
 	@.venv/bin/python vignettes/demo/demo.py
 
 vignettes: setup ## Run the documents with R and Python side by side, into build/vignettes.
-	@Rscript -e 'for (file in Sys.glob("vignettes/*.Rmd")) rmarkdown::render(file, output_dir = "build/vignettes", intermediates_dir = "build/vignettes", quiet = TRUE)'
+	@Rscript vignettes/render.R vignettes/*.Rmd
 	@ls build/vignettes/*.html
+
+# Documents that run for long are taken from build/vignettes, where they are newer than their source.
+site: ## Write the documentation site of both languages into build/site; QUICK=1: no document runs.
+	@.ci/setup site
+	@.venv/bin/python docs/build.py $(if $(QUICK),--quick)
 
 test: ## Run the three test suites: Python (under every backend), R, and both in one process.
 	@.ci/setup backends
