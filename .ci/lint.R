@@ -12,7 +12,7 @@ lint_outside <- function(file) {
 }
 
 files <- list.files(
-  c("tests/r", "vignettes", "benchmarks", ".ci"),
+  c("tests/r", "vignettes", "benchmarks", "docs", ".ci"),
   pattern = "[.](R|Rmd)$", recursive = TRUE, full.names = TRUE
 )
 found <- c(list(lintr::lint_package("r-package")), lapply(files, lint_outside))

@@ -26,7 +26,7 @@ SITE = ROOT / "build" / "site"
 
 # Pages that have sections of README.md. The start page has what stands before the first one.
 OF_README = {
-    "get-started.md": ("Get started", ["The same example twice", "Does it learn?", "Two commands"]),
+    "get-started.md": ("Get started", ["Two commands", "The same example twice", "Does it learn?"]),
     "changes-for-you.md": ("What changes for you", ["What changes for you"]),
     "measurements.md": ("Speed and accuracy", ["Speed", "Accuracy"]),
     "where-things-are.md": ("Where things are", ["Where things are"]),
@@ -42,11 +42,11 @@ CARDS = """
 
     What a fitted network answers, what helps where it underfits, which estimator, what it costs.
 
-- **[Reference of Python](python/index.md)**
+- **[Python reference](python/index.md)**
 
     `import layer_api`: a page for each function.
 
-- **[Reference of R](r/index.md)**
+- **[R reference](r/index.md)**
 
     `library(layerapi)`: a page for each function.
 

@@ -7,7 +7,7 @@ if (location.protocol === "file:") {
       this.frame.hidden = true;
       document.body.append(this.frame);
       const { contentWindow, contentDocument } = this.frame;
-      contentWindow.postMessage = (data) => this.onmessage?.({ data });
+      contentWindow.postMessage = (data) => this.onmessage?.({ data: structuredClone(data) });
       const program = contentDocument.createElement("script");
       program.src = url;
       this.ready = new Promise((resolve) => program.addEventListener("load", resolve));
@@ -15,7 +15,8 @@ if (location.protocol === "file:") {
     }
 
     postMessage(data) {
-      this.ready.then(() => this.frame.contentWindow?.onmessage({ data }));
+      const message = { data: structuredClone(data) }; // as a worker gets it, not the page's own
+      this.ready.then(() => this.frame.contentWindow?.onmessage(message));
     }
 
     terminate() {

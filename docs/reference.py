@@ -83,6 +83,9 @@ TOPICS = {
 PAIRS = [pair for pairs in TOPICS.values() for pair in pairs]
 
 
+_SPOKEN = {"python": "Python", "r": "R"}
+
+
 def write(folder, build):
     """Write all pages below a folder, and return their part of the navigation.
 
@@ -92,7 +95,7 @@ def write(folder, build):
     """
     pages = {"python": _python_pages(), "r": _r_pages(build)}
     navigation = []
-    for number, (language, title) in enumerate({"python": "Python", "r": "R"}.items()):
+    for number, (language, title) in enumerate(_SPOKEN.items()):
         target = folder / language
         target.mkdir()
         summaries = {name: summary for name, (summary, _) in pages[language].items()}
@@ -103,7 +106,7 @@ def write(folder, build):
             for topic, pairs in TOPICS.items()
         }
         topics = {topic: names for topic, names in topics.items() if names}
-        index = _index(title, topics, summaries)
+        index = _index(language, topics, summaries)
         (target / "index.md").write_text(index, encoding="utf-8")
         sections = [
             {topic: [{_label(language, name): f"{language}/{name}.md"} for name in names]}
@@ -117,15 +120,12 @@ def _label(language, name):
     return R_LABELS.get(name, name) if language == "r" else name
 
 
-def _index(title, topics, summaries):
-    language = title.lower()
-    lines = [f"# Reference of {title}", ""]
+def _index(language, topics, summaries):
+    lines = [f"# {_SPOKEN[language]} reference", ""]
     for topic, names in topics.items():
-        lines += [f"## {topic}", "", "| | |", "| --- | --- |"]
-        lines += [
-            f"| [`{_label(language, name)}`]({name}.md) | {summaries[name]} |" for name in names
-        ]
-        lines.append("")
+        lines += [f"## {topic}", ""]
+        for name in names:
+            lines += [f"[`{_label(language, name)}`]({name}.md)\n:   {summaries[name]}", ""]
     return "\n".join(lines)
 
 
@@ -133,10 +133,9 @@ def _page(language, name, summary, usage, body, arguments, sections):
     """Return a page, of parts that are Markdown already."""
     other = {"python": "r", "r": "python"}[language]
     twins = [pair[other == "r"] for pair in PAIRS if pair[other == "python"] == name]
-    spoken = {"python": "Python", "r": "R"}
     links = ", ".join(f"[`{_label(other, twin)}`](../{other}/{twin}.md)" for twin in twins if twin)
     lines = [f"# {_label(language, name)}", "", f"**{summary}**{{ .summary }}", ""]
-    twin = f"In {spoken[other]}: {links}" if links else f"Only in {spoken[language]}"
+    twin = f"In {_SPOKEN[other]}: {links}" if links else f"Only in {_SPOKEN[language]}"
     lines += [f'<p class="twin" markdown="1">{twin}</p>', ""]
     if usage:
         lines += [f"```{language}", usage, "```", ""]
@@ -210,16 +209,11 @@ def _python_page(name, pages):
         name,
         summary,
         _signature(name, function),
-        "\n\n".join(_list_apart(text) for text in paragraphs),
+        "\n\n".join(paragraphs),
         arguments,
         parts,
     )
     return summary, _linked(text, pages, name)
-
-
-def _list_apart(text):
-    """Return a paragraph with an empty line in front of a list, which Markdown wants."""
-    return re.sub(r"(?<!\A)\n(?=- )", "\n\n", text, count=0 if text.startswith("- ") else 1)
 
 
 def _signature(name, function):
@@ -258,10 +252,10 @@ def _r_pages(build):
 def _r_page(name, page, pages):
     sections = {}
     if page["value"]:
-        sections["Returns"] = page["value"]
+        sections["Value"] = page["value"]
     sections |= dict(page["sections"])
     if page["examples"]:
-        sections["Example"] = f"```r\n{page['examples']}\n```"
+        sections["Examples"] = f"```r\n{page['examples']}\n```"
     if page["references"]:
         sections["References"] = page["references"]
     usage = html.unescape(re.sub(r"<h3>.*?</h3>|<[^>]+>", "", page["usage"] or "")).strip()
@@ -285,7 +279,9 @@ def _to_markdown(found):
     source = f"\n<p>{_CUT}</p>\n".join(texts)
     # What R puts around code that must not break.
     source = re.sub(r'<code style="[^"]*">&#8288;(.*?)&#8288;</code>', r"<code>\1</code>", source)
-    source = source.replace('<div class="sourceCode r"><pre>', '<div><pre class="r">')
+    source = re.sub(
+        r'<div class="sourceCode r"><pre>(.*?)</div>', r'<pre class="r">\1', source, flags=re.S
+    )
     written = subprocess.run(
         ["pandoc", "--from=html", "--to=commonmark+pipe_tables", "--wrap=none"],
         input=source, capture_output=True, text=True, check=True, encoding="utf-8",

@@ -7,7 +7,7 @@ arguments <- commandArgs(trailingOnly = TRUE)
 lines <- xfun::read_utf8(arguments[1])
 knitr::opts_knit$set(progress = FALSE)
 
-# What the document sets for all its code, such as that a page of results shows none, holds here too.
+# What the document sets for all its code, such as that a page of results shows none, holds here.
 code <- knitr::purl(text = lines, output = tempfile(fileext = ".R"), quiet = TRUE)
 for (call in parse(code, encoding = "UTF-8")) {
   if (is.call(call) && identical(call[[1]], quote(knitr::opts_chunk$set))) eval(call)
