@@ -1,8 +1,8 @@
 """Write the documents of vignettes/ as Markdown.
 
 `make vignettes` runs them and leaves their pages in build/vignettes. Such a page is taken where it
-is newer than its document. Otherwise the document runs now, if it says that this takes two minutes
-at most, or is shown without its results.
+is newer than its document. Otherwise the document runs now, unless its head says by `minutes` that
+this takes more than two, and is then shown without its results.
 """
 
 import subprocess
@@ -40,9 +40,8 @@ def write(folder, build, quick):
         is_old = not page.exists() or page.stat().st_mtime < document.stat().st_mtime
         note = ""
         if is_old and (quick or minutes > MOST_MINUTES):
-            reason = f"takes about {minutes} minutes" if minutes > MOST_MINUTES else (
-                "was left out to make this site quickly"
-            )  # fmt: skip
+            is_long = minutes > MOST_MINUTES
+            reason = f"takes about {minutes} minutes" if is_long else "would have taken a while"
             note = NOT_RUN.format(reason=reason)
             page = build / f"{document.stem}.md"
             _run("Rscript", "docs/without_running.R", document, page)
