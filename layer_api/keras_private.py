@@ -22,7 +22,7 @@ from keras.src.random import seed_generator
 if not hasattr(keras.layers.Layer, "_get_own_losses"):
     raise ImportError(
         f"layer_api does not know how Keras {keras.__version__} collects the losses of a layer. "
-        "Install a version of Keras that this release of layer_api was tested with: 3.8 to 3.15."
+        "Install a version of Keras that this release of layer_api was tested with: 3.9 to 3.15."
     )
 
 
