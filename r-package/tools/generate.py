@@ -244,7 +244,9 @@ def documentation(name, function, family, names=(), described=(), tags=("@export
         for error, text in docstrings.entries(parts["Raises"]).items():
             lines.append(wrap(f"* `layerapi_{error}`:", text, names))
     if "References" in parts:
-        lines.append(wrap("@references", parts["References"]))
+        # CRAN asks for its own macro.
+        references = re.sub(r"<https://doi\.org/([^>]+)>", r"\\doi{\1}", parts["References"])
+        lines.append(wrap("@references", references))
     example = (PACKAGE / "tools" / "examples" / f"{name}.R").read_text(encoding="utf-8")
     lines += [f"@family {family}", '@examplesIf reticulate::py_module_available("keras")']
     return roxygen([*lines, example.rstrip(), *tags])
