@@ -22,7 +22,7 @@ from keras.src.random import seed_generator
 if not hasattr(keras.layers.Layer, "_get_own_losses"):
     raise ImportError(
         f"layer_api does not know how Keras {keras.__version__} collects the losses of a layer. "
-        "Install a version of Keras that this release of layer_api was tested with: 3.5 to 3.15."
+        "Install a version of Keras that this release of layer_api was tested with: 3.9 to 3.15."
     )
 
 
@@ -371,9 +371,7 @@ def _normalize(layer, inputs, training=None, mask=None):
 
 def mask_of(outputs):
     """Return the mask that Keras has put on the outputs of a model, or None."""
-    if hasattr(keras_backend, "get_keras_mask"):
-        return keras_backend.get_keras_mask(outputs)
-    return getattr(outputs, "_keras_mask", None)  # as earlier versions of Keras have it
+    return keras_backend.get_keras_mask(outputs)
 
 
 def has_training_argument(layer):

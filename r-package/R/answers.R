@@ -729,8 +729,8 @@ uncertainty <- function(
 #'   can be.
 #' * `layerapi_TypeError`: An argument is of the wrong type, such as a model that is none.
 #' @references Gneiting and Raftery (2007), Strictly Proper Scoring Rules, Prediction, and
-#'   Estimation. <https://doi.org/10.1198/016214506000001437> Guo et al. (2017), On Calibration of
-#'   Modern Neural Networks. <https://arxiv.org/abs/1706.04599>
+#'   Estimation. \doi{10.1198/016214506000001437} Guo et al. (2017), On Calibration of Modern
+#'   Neural Networks. <https://arxiv.org/abs/1706.04599>
 #' @family answers of a model
 #' @examplesIf reticulate::py_module_available("keras")
 #' keras <- reticulate::import("keras")
@@ -810,8 +810,8 @@ score <- function(
 #'   can be.
 #' * `layerapi_TypeError`: An argument is of the wrong type, such as a model that is none.
 #' @references Gneiting, Balabdaoui and Raftery (2007), Probabilistic forecasts, calibration and
-#'   sharpness. <https://doi.org/10.1111/j.1467-9868.2007.00587.x> Czado, Gneiting and Held (2009),
-#'   Predictive Model Assessment for Count Data. <https://doi.org/10.1111/j.1541-0420.2009.01191.x>
+#'   sharpness. \doi{10.1111/j.1467-9868.2007.00587.x} Czado, Gneiting and Held (2009), Predictive
+#'   Model Assessment for Count Data. \doi{10.1111/j.1541-0420.2009.01191.x}
 #' @family answers of a model
 #' @examplesIf reticulate::py_module_available("keras")
 #' keras <- reticulate::import("keras")

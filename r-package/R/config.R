@@ -164,13 +164,14 @@ missing_packages <- function(packages) {
   packages$package[!mapply(satisfies, found, packages$needed)]
 }
 
-# Tell whether a version is what `needed` asks for: ">=3.5", "!=0.7.1", or "", for any version.
+# Tell whether a version is what `needed` asks for: ">=3.9", ">=0.5,!=0.7.1", or "", for any version.
 satisfies <- function(found, needed) {
-  if (is.na(found) || !nzchar(needed)) {
-    return(!is.na(found))
+  if (is.na(found)) {
+    return(FALSE)
   }
-  order <- utils::compareVersion(found, sub("^[>!]=", "", needed))
-  if (startsWith(needed, "!=")) order != 0 else order >= 0
+  conditions <- strsplit(needed, ",", fixed = TRUE)[[1]]
+  order <- vapply(sub("^[>!]=", "", conditions), utils::compareVersion, 0, a = found)
+  all(ifelse(startsWith(conditions, "!="), order != 0, order >= 0))
 }
 
 #' @export

@@ -28,7 +28,7 @@
 #'   can be.
 #' * `layerapi_TypeError`: An argument is not known.
 #' @references Nix and Weigend (1994), Estimating the mean and variance of the target probability
-#'   distribution. <https://doi.org/10.1109/ICNN.1994.374138>
+#'   distribution. \doi{10.1109/ICNN.1994.374138}
 #' @family likelihoods
 #' @examplesIf reticulate::py_module_available("keras")
 #' keras <- reticulate::import("keras")
@@ -71,7 +71,7 @@ attr(likelihood_normal, "py_function_name") <- "NormalLikelihood"
 #'   can be.
 #' * `layerapi_TypeError`: An argument is not known.
 #' @references Lange, Little and Taylor (1989), Robust Statistical Modeling Using the t
-#'   Distribution. <https://doi.org/10.1080/01621459.1989.10478852>
+#'   Distribution. \doi{10.1080/01621459.1989.10478852}
 #' @family likelihoods
 #' @examplesIf reticulate::py_module_available("keras")
 #' keras <- reticulate::import("keras")
@@ -226,7 +226,7 @@ attr(likelihood_gamma, "py_function_name") <- "GammaLikelihood"
 #'   can be.
 #' * `layerapi_TypeError`: An argument is not known.
 #' @references Ferrari and Cribari-Neto (2004), Beta Regression for Modelling Rates and
-#'   Proportions. <https://doi.org/10.1080/0266476042000214501>
+#'   Proportions. \doi{10.1080/0266476042000214501}
 #' @family likelihoods
 #' @examplesIf reticulate::py_module_available("keras")
 #' keras <- reticulate::import("keras")

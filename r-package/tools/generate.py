@@ -244,7 +244,9 @@ def documentation(name, function, family, names=(), described=(), tags=("@export
         for error, text in docstrings.entries(parts["Raises"]).items():
             lines.append(wrap(f"* `layerapi_{error}`:", text, names))
     if "References" in parts:
-        lines.append(wrap("@references", parts["References"]))
+        # CRAN asks for its own macro.
+        references = re.sub(r"<https://doi\.org/([^>]+)>", r"\\doi{\1}", parts["References"])
+        lines.append(wrap("@references", references))
     example = (PACKAGE / "tools" / "examples" / f"{name}.R").read_text(encoding="utf-8")
     lines += [f"@family {family}", '@examplesIf reticulate::py_module_available("keras")']
     return roxygen([*lines, example.rstrip(), *tags])
@@ -333,13 +335,19 @@ def requirements():
     )
 
 
+def description():
+    """Return the file DESCRIPTION with the version of the core."""
+    text = (PACKAGE / "DESCRIPTION").read_text(encoding="utf-8")
+    return re.sub(r"(?m)^Version: .*", f"Version: {layer_api.__version__}", text)
+
+
 def _vector(names):
     quoted = ",\n".join(f'  "{name}"' for name in names)
     return f"c(\n{quoted}\n)"
 
 
 def files():
-    """Return the generated files of the folder R, as {name: text}."""
+    """Return what is generated of the package, as {path: text}."""
     parts = {
         "layers.R": [wrapper(*item, "variational layers") for item in LAYERS.items()],
         "blocks.R": [wrapper(*item, "distributions of weights") for item in BLOCKS.items()],
@@ -348,7 +356,8 @@ def files():
         "answers.R": [answer(*item) for item in ANSWERS.items()],
         "requirements.R": [requirements()],
     }
-    return {name: HEADER + "\n" + "\n".join(texts) for name, texts in parts.items()}
+    code = {f"R/{name}": HEADER + "\n" + "\n".join(texts) for name, texts in parts.items()}
+    return {"DESCRIPTION": description(), **code}
 
 
 def sources():
@@ -368,4 +377,4 @@ if __name__ == "__main__":
     if stale:  # what follows reads the docstrings that are written now
         os.execv(sys.executable, [sys.executable, *sys.argv])
     for name, text in files().items():
-        (PACKAGE / "R" / name).write_text(text, encoding="utf-8")
+        (PACKAGE / name).write_text(text, encoding="utf-8")

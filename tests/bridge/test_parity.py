@@ -155,7 +155,7 @@ def test_docstrings_are_up_to_date():
 
 def test_generated_r_code_is_up_to_date():
     for name, text in generate.files().items():
-        assert (PACKAGE / "R" / name).read_text(encoding="utf-8") == text, "run `make r-package`"
+        assert (PACKAGE / name).read_text(encoding="utf-8") == text, "run `make r-package`"
 
 
 def test_generated_help_is_up_to_date(r, tmp_path):

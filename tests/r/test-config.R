@@ -23,6 +23,9 @@ test_that("a version that is known to be wrong is missing", {
   expect_false(layerapi:::satisfies("0.7.1", "!=0.7.1"))
   expect_true(layerapi:::satisfies("3.10", ">=3.5"))
   expect_false(layerapi:::satisfies("3.4.1", ">=3.5"))
+  expect_true(layerapi:::satisfies("0.7.2", ">=0.5,!=0.7.1"))
+  expect_false(layerapi:::satisfies("0.7.1", ">=0.5,!=0.7.1"))
+  expect_false(layerapi:::satisfies("0.4.38", ">=0.5,!=0.7.1"))
   expect_true(layerapi:::satisfies("1", ""))
   expect_false(layerapi:::satisfies(NA, ""))
 })
@@ -38,14 +41,14 @@ test_that("a session that works says so", {
   found <- config$packages$found[config$packages$package == "keras"]
   expect_identical(found, reticulate::import("keras")[["__version__"]])
   expect_true(backend %in% config$packages$package)
-  expect_output(print(config), "keras +>=3.5 +[0-9.]+")
+  expect_output(print(config), "keras +>=3.9 +[0-9.]+")
   expect_output(print(config), "Everything that layerapi needs is here.", fixed = TRUE)
 })
 
 test_that("a package that is too old is named, with what to type", {
   old <- list("keras-3.4.1.dist-info/METADATA" = c("Name: keras", "Version: 3.4.1"))
   output <- config_with(old)
-  expect_match(output, "keras +>=3.5 +3.4.1")
+  expect_match(output, "keras +>=3.9 +3.4.1")
   expect_match(output, "Missing, or of another version: keras. Type", fixed = TRUE)
   expect_match(gsub("\\s+", " ", output), to_type, fixed = TRUE)
   output <- config_with(list("keras-3.10.0.dist-info/METADATA" = c("Name: keras", "Version: 3.10")))
@@ -87,7 +90,7 @@ test_that("the environment that install_layerapi() makes is used without being a
 
 test_that("what is installed is what the core needs, with a NumPy that reticulate knows", {
   packages <- layerapi:::packages_to_install(c("tensorflow", "jax"), "pandas")
-  expect_true(all(c("keras>=3.5", "tensorflow>=2.18", "numpyro", "pandas") %in% packages))
+  expect_true(all(c("keras>=3.9", "tensorflow>=2.18", "numpyro>=0.17", "pandas") %in% packages))
   expect_false(any(grepl("[;\"']", packages))) # pip gets them through a shell
   is_old <- utils::packageVersion("reticulate") < "1.38"
   expect_identical("numpy<2" %in% packages, is_old)

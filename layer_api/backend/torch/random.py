@@ -3,7 +3,7 @@
 import math
 import sys
 import threading
-from collections.abc import Sequence
+import typing
 from typing import NamedTuple
 
 import keras
@@ -185,8 +185,9 @@ def _signs(shape, generator, dtype, device):
 def _while_traced(name, function):
     """Return `function` as an operation that torch compiles as a call: it draws when that runs."""
 
+    # torch 2.4 knows no other type of a sequence here.
     def operation(
-        words: torch.Tensor, stream: int, shape: Sequence[int], dtype: torch.dtype
+        words: torch.Tensor, stream: int, shape: typing.Sequence[int], dtype: torch.dtype
     ) -> torch.Tensor:
         key = make_key(_state_of(words), stream)
         return function(shape, key, str(dtype).removeprefix("torch."))
