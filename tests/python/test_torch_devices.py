@@ -15,7 +15,7 @@ from framework import BACKEND, numpy, only_torch
 from layers import CASES
 
 import layer_api
-from layer_api import noise
+from layer_api import backend, noise
 
 pytestmark = only_torch
 
@@ -206,29 +206,38 @@ def test_what_others_do_does_not_wait_in_inference_mode(reads):
 # --- What torch compiles -------------------------------------------------------------------------
 
 
-def compiled(function):
-    return torch.compile(function, fullgraph=True, backend="aot_eager")
+def compiled(function, backend):
+    return torch.compile(function, fullgraph=True, backend=backend)
 
 
 def test_a_compiled_call_reads_no_state(reads):
-    layer = layer_api.DenseFlipout(64, seed=1, bias_posterior_fn=None)
-    inputs = torch.ones(4, 50)
-    layer.build(inputs.shape)
-    call = compiled(lambda x: layer(x))
-    one, other = (numpy(call(inputs)) for _ in range(2))
+    generator = generator_at(7, 0)
+    kernel, sign = (noise.key(noise.current(generator), name).stream for name in ("a", "b"))
+
+    def draw():
+        state = noise.advance(generator)
+        a, b = (backend.random.make_key(state, stream) for stream in (kernel, sign))
+        return noise.normal((50,), a, "float32"), noise.signs((50,), b, "float32")
+
+    call = compiled(draw, "eager")
+    reads.clear()
+    found = [[numpy(x) for x in call()] for _ in range(2)]
     assert not reads
-    assert (one != other).any()
-    layer.seed_generator.state.assign([*layer.seed_generator.state.value.tolist()[:1], 0])
-    np.testing.assert_array_equal(numpy(call(inputs)), one)
-    # What follows eagerly has the next state, and reads it as torch counts what it compiles.
-    assert noise.current(layer.seed_generator).numbers[1] == 1
+    for number, drawn_there in enumerate(found):
+        words = torch.tensor([7, number], dtype=torch.int32)
+        for kind, stream, x in zip(("normal", "signs"), (kernel, sign), drawn_there, strict=True):
+            expected = getattr(philox, kind)((50,), words, stream, 0, torch.float32)
+            np.testing.assert_allclose(x, numpy(expected), rtol=1e-6)
 
 
-def test_the_seed_changes_after_the_last_compiled_call(reads):
-    generator = generator_at(7, 2**32 - 1)
-    words = compiled(lambda: noise.advance(generator).words)()
-    assert random._read(words) == (7, 2**32 - 1)
-    assert noise.current(generator).numbers == (8, 0)
+def test_an_eager_call_goes_on_after_compiled_ones(reads):
+    """The seed changes after the last call, and torch counts what it compiles as writes."""
+    generator = generator_at(7, 2**32 - 2)
+    call = compiled(lambda: noise.advance(generator).words, "aot_eager")
+    assert noise.advance(generator).numbers == (7, 2**32 - 2)
+    assert [random._read(call()) for _ in range(2)] == [(7, 2**32 - 1), (8, 0)]
+    assert noise.advance(generator).numbers == (8, 1)
+    assert noise.previous(generator).numbers == (8, 1)
 
 
 @pytest.mark.parametrize(
@@ -316,4 +325,3 @@ def test_shapes_and_dtypes_on_a_device_without_values(kind, shape, dtype):
         words = torch.zeros(2, dtype=torch.int32, device=device)
         made = getattr(philox, kind)(shape, words, 1, 0, getattr(torch, dtype))
         assert (made.shape, made.dtype, made.device.type) == (shape, getattr(torch, dtype), device)
-

@@ -14,14 +14,17 @@ _LOW = 0xFFFFFFFF
 
 
 def philox(key, counter):
-    """Return the four words of a counter, which is four words, under a key of two."""
+    """Return the four words of a counter, which is four words, under a key of two.
+
+    What a key has beyond 32 bits does not matter.
+    """
     (k0, k1), (c0, c1, c2, c3) = key, counter
     for _ in range(10):
         # What overflows is the sign: the bits are those of the product of unsigned numbers.
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1 = ((p1 >> 32) ^ c1 ^ k0) & _LOW, p1 & _LOW
         c2, c3 = ((p0 >> 32) ^ c3 ^ k1) & _LOW, p0 & _LOW
-        k0, k1 = (k0 + _INCREMENTS[0]) & _LOW, (k1 + _INCREMENTS[1]) & _LOW
+        k0, k1 = k0 + _INCREMENTS[0], k1 + _INCREMENTS[1]
     return c0, c1, c2, c3
 
 
@@ -36,7 +39,7 @@ def _words(n, state, stream, process):
     """
     place = torch.arange(n, dtype=torch.int64, device=state.device)
     numbers = [torch.full_like(place, number) for number in (stream, process)]
-    return torch.stack(philox(state.long() & _LOW, (place & _LOW, place >> 32, *numbers)))
+    return torch.stack(philox(state.long(), (place & _LOW, place >> 32, *numbers)))
 
 
 def normal(shape, state, stream, process, dtype):
