@@ -68,7 +68,8 @@ class HeldNumber(keras.random.SeedGenerator):
                 f"{self.name} cannot be assigned to in the middle of an epoch on JAX, while Keras "
                 f"holds the values of all variables. {remedy}"
             )
-        self.state.assign(number)
+        # A sum, as torch would copy the number to a device, and wait for it.
+        self.state.assign(keras.ops.zeros((), "float32") + number)
 
 
 # What `ObservedSteps` puts into a model.

@@ -149,7 +149,8 @@ class EmbeddingReparameterization(VariationalLayer):
             is_known = ops.logical_and(is_known, ops.equal(inputs, ops.floor(inputs)))
         indices = ops.cast(ops.where(is_known, inputs, ops.zeros_like(inputs)), "int32")
         vectors = ops.take(embeddings, indices, axis=0)
-        return ops.where(is_known[..., None], vectors, ops.full_like(vectors, math.nan))
+        unknown = ops.zeros_like(vectors) + math.nan  # a sum, as torch would copy the number
+        return ops.where(is_known[..., None], vectors, unknown)
 
     def compute_mask(self, inputs, mask=None):
         """Return where the inputs are not 0, if that stands for padding."""

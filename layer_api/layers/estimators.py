@@ -81,6 +81,7 @@ def _largest(rows, least):
     if rows.shape[-1] == 0:
         return least
     largest = ops.norm(rows, ord=float("inf"), axis=-1, keepdims=True)
+    least = distributions.as_tensor(least, largest.dtype)
     return ops.stop_gradient(ops.maximum(largest, least))
 
 

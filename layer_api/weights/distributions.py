@@ -131,6 +131,14 @@ class NormalMixture(NamedTuple):
 OURS = (Normal, Deterministic, MultivariateNormal, Laplace, NormalMixture)
 
 
+def as_tensor(x, dtype):
+    """Return a tensor in a dtype, or a number as a tensor of it.
+
+    The number is added to a zero: Keras would copy it to a device under torch, and wait for that.
+    """
+    return ops.cast(x, dtype) if hasattr(x, "dtype") else ops.zeros((), dtype) + x
+
+
 def from_library(distribution):
     """Return a library's independent normal or point mass as one of ours, anything else as is.
 
@@ -152,8 +160,8 @@ def to_library(distribution, shape, dtype=None):
     """
 
     def everywhere(value):
-        dtype_of_numbers = None if hasattr(value, "dtype") else dtype
-        return ops.broadcast_to(ops.convert_to_tensor(value, dtype_of_numbers), shape)
+        of_value = value.dtype if hasattr(value, "dtype") else dtype
+        return ops.broadcast_to(as_tensor(value, of_value), shape)
 
     if isinstance(distribution, Normal):
         loc = ops.zeros_like(distribution.scale) if distribution.loc is None else distribution.loc
@@ -207,7 +215,7 @@ def kl_divergence(q, p):
     if _is_fused(q) and isinstance(p.loc, float):
         return backend.fused.kl_divergence(q.loc, q.untransformed_scale, q.eps, p.loc, p.scale)
     dtype = _sum_dtype(q.loc)
-    loc, p_loc, p_scale = (ops.convert_to_tensor(x, dtype) for x in (q.loc, p.loc, p.scale))
+    loc, p_loc, p_scale = (as_tensor(x, dtype) for x in (q.loc, p.loc, p.scale))
     d = (loc - p_loc) / p_scale
     if isinstance(q, Deterministic):
         return ops.sum(0.5 * ops.square(d) + ops.log(p_scale) + 0.5 * math.log(2 * math.pi))
@@ -290,7 +298,7 @@ def _change(x):
 def log_prob(distribution, value):
     """Return the logarithm of the density at `value`; ours in the dtype of `value`."""
     if isinstance(distribution, Normal):
-        loc, scale = (ops.cast(x, value.dtype) for x in distribution)
+        loc, scale = (as_tensor(x, value.dtype) for x in distribution)
         return _log_normal((value - loc) / scale, scale)
     if isinstance(distribution, Laplace):
         loc, scale = distribution
@@ -316,8 +324,8 @@ def _log_mixture(mixture, value):
     c = math.log(b_weight / a_weight) - math.log(b_scale / a_scale)
     k = (1 / b_scale**2 - 1 / a_scale**2) / 2
     far = math.sqrt((abs(c) + 1e3) / k) if k > 0 else 1.0
-    log_a = _log_normal(value / a_scale, ops.cast(a_scale, value.dtype)) + math.log(a_weight)
-    near = ops.clip(value, -far, far)
+    log_a = _log_normal(value / a_scale, as_tensor(a_scale, value.dtype)) + math.log(a_weight)
+    near = ops.clip(value, *(as_tensor(end, value.dtype) for end in (-far, far)))
     return log_a + ops.softplus(c - k * ops.square(near))
 
 

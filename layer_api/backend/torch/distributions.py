@@ -96,10 +96,11 @@ def normal_mixture_distribution(weights, loc, scales):
         loc: tensor, the means: both normals have the same.
         scales: tuple of two floats, the standard deviations.
     """
-    ones = torch.ones_like(loc)[..., None]
+    ones = torch.ones_like(loc)
+    probs, stddevs = (torch.stack([ones * x for x in each], -1) for each in (weights, scales))
     mixture = dist.MixtureSameFamily(
-        dist.Categorical(probs=ones * torch.as_tensor(weights).to(ones), validate_args=False),
-        dist.Normal(loc[..., None], ones * torch.as_tensor(scales).to(ones), validate_args=False),
+        dist.Categorical(probs=probs, validate_args=False),
+        dist.Normal(loc[..., None], stddevs, validate_args=False),
         validate_args=False,
     )
     return _over_all_elements(mixture)

@@ -5,6 +5,8 @@ import numpy as np
 import torch
 from keras import ops
 
+from layer_api.backend.torch import random
+
 READS_VARIABLES = True
 
 
@@ -26,7 +28,7 @@ def _map(draw, states):
     n = len(states[0]) if states else 1
     outputs = None
     for s in range(n):
-        made = draw([torch.from_numpy(each[s]) for each in states])
+        made = draw([random.words_of(*each[s].tolist()) for each in states])
         if outputs is None:
             outputs = keras.tree.map_structure(lambda a: a.new_empty((n, *a.shape)), made)
         keras.tree.map_structure(lambda to, a: to[s].copy_(a), outputs, made)  # noqa: B023

@@ -1,5 +1,10 @@
-"""Random bits under torch: its own generators, seeded again for every draw."""
+"""Random bits under torch: its own generators, seeded again for every draw.
 
+Whoever reads a tensor of another device waits for all that this has to do. So a state that lies
+there is read once, and known from then on; what torch compiles draws from the state itself.
+"""
+
+import functools
 import math
 import sys
 import threading
@@ -9,17 +14,17 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import torch
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from layer_api import messages
-
-# The eight signs that each value of a byte stands for: to look bytes up in this table is several
-# times faster than to take the bits out of them.
-_SIGNS_OF_A_BYTE = torch.from_numpy(
-    1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
-)
+from layer_api.backend.torch import philox
 
 # Between reading a state and moving it on, no other thread may read it.
 _lock = threading.Lock()
+
+
+# The numbers of the states that other devices hold, and what tells that nobody wrote to them since.
+_known = WeakTensorKeyDictionary()
 
 
 class _State(NamedTuple):
@@ -50,27 +55,35 @@ def advance(generator, inputs=None):
         raise messages.no_onnx()
     if torch.compiler.is_compiling():
         words = generator.state.value.clone()  # what is not read yet has to outlive the assignment
-        generator.state.assign(words + _one(words))
+        generator.state.assign(words + _step(words, -1))
         return _State(words, None)
     with _lock:
         state = current(generator)
         if state.numbers is None:
-            generator.state.assign(state.words + _one(state.words))
+            generator.state.assign(state.words + _step(state.words, -1))
         else:
             seed, call = state.numbers
-            seed, call = (seed, call + 1) if call < 0xFFFFFFFF else (seed + 1, 0)
+            seed, call = (seed, call + 1) if call < 0xFFFFFFFF else ((seed + 1) & 0xFFFFFFFF, 0)
             generator.state.assign(_words(seed, call, state.words))
+            _note(generator.state.value, (seed, call))
     return state
 
 
-def _one(words):
-    return torch.tensor([0, 1], dtype=words.dtype, device=words.device)
+def _step(words, last):
+    """Return how far a state is from the next: the seed changes after the `last` call."""
+    one = torch.arange(2, dtype=words.dtype, device=words.device)
+    return one | (words[1:] == last)
 
 
 def _words(seed, call, like):
-    """Return the two numbers in the words of a state, of which torch has signed ones only."""
-    numbers = [(number + 2**31) % 2**32 - 2**31 for number in (seed, call)]
-    return torch.tensor(numbers, dtype=like.dtype, device=like.device)
+    """Return the two numbers in the words of a state, of which torch has signed ones only.
+
+    They are filled in: to copy them to a device would wait for it.
+    """
+    seed, call = ((number + 2**31) % 2**32 - 2**31 for number in (seed, call))
+    words = torch.full((2,), seed, dtype=like.dtype, device=like.device)
+    words[1:].fill_(call)
+    return words
 
 
 def current(generator):
@@ -83,7 +96,7 @@ def previous(generator):
     words = generator.state.value
     state = _state_of(words)
     if state.numbers is None:
-        return _State(words - _one(words), None)
+        return _State(words - _step(words, 0), None)
     seed, call = state.numbers
     seed, call = (seed, call - 1) if call else (seed - 1, 0xFFFFFFFF)
     return _State(_words(seed, call, words), (seed & 0xFFFFFFFF, call))
@@ -98,10 +111,48 @@ def reset(generator, seed):
 
 def _state_of(words):
     is_readable = words.device.type != "meta" and not torch.compiler.is_compiling()
-    if not is_readable:
-        return _State(words, None)
+    return _State(words, _numbers(words) if is_readable else None)
+
+
+def _numbers(words):
+    """Return seed and number of the call of a state."""
+    if _is_at_hand(words.device) or words.is_inference():
+        return _read(words)
+    mark, numbers = _known.get(words, (None, None))
+    if mark != _mark(words):
+        numbers = _read(words)
+        _note(words, numbers)
+    return numbers
+
+
+def _is_at_hand(device):
+    """Tell whether what a device holds can be read without waiting."""
+    return device.type == "cpu"
+
+
+def _read(words):
     seed, call = words.tolist()
-    return _State(words, (seed & 0xFFFFFFFF, call & 0xFFFFFFFF))
+    return seed & 0xFFFFFFFF, call & 0xFFFFFFFF
+
+
+def _note(words, numbers):
+    if not (_is_at_hand(words.device) or words.is_inference()):
+        _known[words] = _mark(words), numbers
+
+
+def _mark(words):
+    """Return what changes when somebody writes to a tensor, or gives it other memory.
+
+    torch counts every write but those through `Tensor.data`, and those of its collectives.
+    """
+    return words._version, words.data_ptr()
+
+
+def words_of(seed, call):
+    """Return the state of these two numbers where Keras makes tensors at the moment."""
+    words = _words(seed, call, keras.ops.empty((0,), "int32"))
+    _note(words, (seed & 0xFFFFFFFF, call & 0xFFFFFFFF))
+    return words
 
 
 def make_key(state, stream=0):
@@ -122,12 +173,12 @@ def scrambled(word):
 
 
 def number_of(key):
-    """Return a key in 32 bits, with which torch seeds its generator on the CPU.
+    """Return a key in 32 bits, with which torch seeds its generators.
 
     They are different for the 2^32 calls of one seed and one stream, after which the state goes on
     to the next seed. Each process of a distributed run has numbers of its own.
     """
-    seed, call = key.state.numbers or _state_of(key.state.words).numbers
+    seed, call = key.state.numbers or _numbers(key.state.words)
     first = scrambled(seed ^ key.stream ^ 0x9E3779B9)
     second = scrambled(first ^ 0x7F4A7C15 ^ (_process() * 0x9E3779B1 & 0xFFFFFFFF))
     return scrambled(scrambled(call ^ first) ^ second)
@@ -148,26 +199,31 @@ def has_no_values(key):
 
 def normal(shape, key, dtype):
     """Draw standard normals."""
-    return _drawn(_normal, _normal_while_traced, shape, key, dtype)
+    return _drawn("normal", shape, key, dtype)
 
 
 def signs(shape, key, dtype):
     """Draw signs, one random bit each."""
-    return _drawn(_signs, _signs_while_traced, shape, key, dtype)
+    return _drawn("signs", shape, key, dtype)
 
 
-def _drawn(draw, draw_while_traced, shape, key, dtype):
+def _drawn(kind, shape, key, dtype):
     # If a user's function cannot do without values, Keras traces again on tensors with values, but
     # the state of the noise has none any more: what stands for a draw then is made where Keras
     # makes tensors at that moment.
     if has_no_values(key):
         return keras.ops.zeros(shape, dtype)
+    words, stream = key.state.words, key.stream
+    device, dtype = words.device, getattr(torch, dtype)
     if torch.compiler.is_compiling():
-        return draw_while_traced(key.state.words, key.stream, shape, getattr(torch, dtype))
-    device = key.state.words.device
+        if _is_at_hand(device):
+            return _WHILE_TRACED[kind](words, stream, shape, dtype)
+        # Compiled, these operations are one loop. Eagerly they are 150, where a generator of torch
+        # is one, and seeding it does not wait: so a compiled call draws other numbers there.
+        return getattr(philox, kind)(shape, words, stream, _process(), dtype)
     generator = torch.Generator(device)
     generator.manual_seed(number_of(key))
-    return draw(shape, generator, getattr(torch, dtype), device)
+    return _EAGER[kind](shape, generator, dtype, device)
 
 
 def _normal(shape, generator, dtype, device):
@@ -178,8 +234,22 @@ def _signs(shape, generator, dtype, device):
     size = math.prod(shape)
     words = torch.empty(-(-size // 64), dtype=torch.int64, device=device)
     octets = words.random_(-(2**63), None, generator=generator).view(torch.uint8)
-    values = _SIGNS_OF_A_BYTE.to(device, dtype).index_select(0, octets.int())
+    values = _signs_of_a_byte(device, dtype).index_select(0, octets.int())
     return values.reshape(-1)[:size].reshape(shape)
+
+
+@functools.cache
+def _signs_of_a_byte(device, dtype):
+    """Return the eight signs that each value of a byte stands for.
+
+    To look bytes up in this table is several times faster than to take the bits out of them.
+    """
+    table = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+    with torch.inference_mode(False):  # to be of use outside of that mode, too
+        return torch.from_numpy(table).to(device, dtype)
+
+
+_EAGER = {"normal": _normal, "signs": _signs}
 
 
 def _while_traced(name, function):
@@ -197,5 +267,7 @@ def _while_traced(name, function):
     return made
 
 
-_normal_while_traced = _while_traced("random_normal", normal)
-_signs_while_traced = _while_traced("random_signs", signs)
+_WHILE_TRACED = {
+    "normal": _while_traced("random_normal", normal),
+    "signs": _while_traced("random_signs", signs),
+}
