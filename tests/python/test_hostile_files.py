@@ -231,6 +231,11 @@ SIZES = [
     ("DenseFlipout", {"units": 2**30}, too_many("kernel", [3, 2**30])),
     ("DenseVariational", {"units": 2**30}, too_many("weights", [2**32])),
     (
+        "DenseFlipout",
+        {"kl_weight": 10**400},  # above every float
+        "`kl_weight` must be a finite number of at least 0. Received: 1000",
+    ),
+    (
         "DenseVariational",
         {"units": 50_000, "make_posterior_fn": keras.saving.serialize_keras_object(TRIL)},
         "`MultivariateNormalTriL` must be the posterior of at most 46340 weights. "

@@ -1,5 +1,6 @@
 """Saved models: every layer with every block, what cannot be saved, a killed run, a full disk."""
 
+import contextlib
 import copy
 import json
 import pathlib
@@ -237,3 +238,50 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
     assert run.returncode == -signal.SIGKILL
     assert in_a_fresh_process(RUN, backup, "run", 2) == whole
     assert (tmp_path / "killed" / "epochs").read_text() == "0 1 2 2 3 "
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of a file as POSIX does")
+class TestSavingThatFails:
+    """Keras empties a file before it writes the new one: what was there is lost."""
+
+    @staticmethod
+    def saved(tmp_path):
+        layer = layer_api.layer_dense_flipout(units=100)
+        model = keras.Sequential([keras.Input((100,)), layer])
+        model.save(tmp_path / "model.keras")
+        return model
+
+    @staticmethod
+    @contextlib.contextmanager
+    def full_disk():
+        import resource
+
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    def test_a_full_disk_is_an_error_and_the_file_is_lost(self, tmp_path):
+        model = self.saved(tmp_path)
+        with self.full_disk(), pytest.raises(OSError, match="File too large"):
+            model.save(tmp_path / "model.keras")
+        with pytest.raises(ValueError, match="File not found"):
+            keras.saving.load_model(tmp_path / "model.keras")
+
+    def test_a_function_without_a_name_is_an_error_and_the_file_is_lost(self, tmp_path):
+        self.saved(tmp_path)
+        layer = layer_api.layer_dense_flipout(units=2, kernel_posterior_tensor_fn=closure(0.0))
+        other = keras.Sequential([keras.Input((3,)), layer])
+        with pytest.raises(ValueError, match="`kernel_posterior_tensor_fn` cannot be saved"):
+            other.save(tmp_path / "model.keras")
+        assert (tmp_path / "model.keras").stat().st_size == 0
+
+    def test_a_file_is_safe_from_one_beside_it(self, tmp_path):
+        """Save under another name, and rename when that is done."""
+        model = self.saved(tmp_path)
+        with self.full_disk(), pytest.raises(OSError, match="File too large"):
+            model.save(tmp_path / "new.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert equal(loaded.get_weights(), model.get_weights())
