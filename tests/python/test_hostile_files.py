@@ -384,9 +384,10 @@ def test_files_in_a_process_that_gets_one_more_gigabyte(tmp_path):
             assert found[f"{file}, {safe_mode}"][1].startswith(message)
     for attack in attacks_on_keras("", ""):
         for safe_mode in (True, False):
-            one, other = (found[f"{attack}, {whose}.keras, {safe_mode}"][0] for whose in rivals)
-            assert one == other, attack
-            assert one != "MemoryError", attack
+            outcomes = {found[f"{attack}, {whose}.keras, {safe_mode}"][0] for whose in rivals}
+            # Where a recursion ends, and what Keras makes of that, depends on the frames below.
+            refused = outcomes <= {"ValueError", "TypeError", "RecursionError"}
+            assert refused or outcomes == {"loaded"}, attack
     assert not list(tmp_path.rglob("outside"))
 
 

@@ -221,7 +221,7 @@ def test_eight_threads_with_one_model_answer_as_one_thread():
 
 def test_steps_leave_nothing_behind():
     """`benchmarks/endurance.py` has the memory of 100,000 steps."""
-    steps = 500
+    steps = 200
     x = np.ones((steps, 3), "float32")
     model = model_of(drawing(activation="relu"), layer_api.DenseVariational(2, seed=1))
     model.compile(loss=layer_api.NormalLikelihood())
@@ -233,4 +233,4 @@ def test_steps_leave_nothing_behind():
 
     objects_after_fit()  # compiles
     before = objects_after_fit()
-    assert objects_after_fit() - before < steps / 5
+    assert objects_after_fit() - before < steps / 4
