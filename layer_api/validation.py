@@ -4,7 +4,6 @@ import inspect
 import math
 import numbers
 import operator
-import sys
 
 import keras
 import ml_dtypes
@@ -183,8 +182,11 @@ def check_probability(argument, value):
 def _is_real(value):
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False
-    # Whole numbers of Python may be larger than every float.
-    return isinstance(value, float) or abs(value) <= sys.float_info.max
+    try:
+        float(value)
+    except OverflowError:  # whole numbers of Python may be larger than every float
+        return False
+    return True
 
 
 def check_flag(argument, value):

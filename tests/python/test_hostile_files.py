@@ -340,10 +340,6 @@ model(np.ones((2, 3), "float32"))
 for path in (folder / "temporary" / "good.keras", folder / "temporary" / "good.h5"):
     model.save(path)
     keras.saving.load_model(path)
-try:
-    layer_api.DenseFlipout(0)
-except ValueError:
-    pass
 pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
 room = pages * resource.getpagesize() + 2**30
 resource.setrlimit(resource.RLIMIT_AS, (room, room))
