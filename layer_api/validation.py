@@ -1,6 +1,7 @@
 """Checks of what a user passes in: each returns the value as the package uses it, or refuses it."""
 
 import inspect
+import math
 import numbers
 import operator
 
@@ -9,6 +10,13 @@ import ml_dtypes
 import numpy as np
 
 from layer_api import backend, messages
+
+# A size above it is a mistake, or an attack by a file. Backends count the elements of an array by
+# 32 bits, JAX wherever it is not told otherwise; and a weight of so many takes 17 gigabytes for its
+# mean and standard deviation alone.
+LARGEST = 2**31 - 1
+# Arrays of NumPy, in which weights are saved, have no more.
+_MOST_AXES = 32
 
 
 def as_scalar(value):
@@ -31,41 +39,60 @@ def as_index(value):
 
 
 def check_whole_number(argument, value, minimum, remedy):
-    """Return `value` as an int of at least `minimum`; refuse bools and fractions."""
+    """Return `value` as an int of at least `minimum`; refuse bools, fractions and the absurd."""
     expected = f"a whole number of at least {minimum}"
     number = as_index(value)
     if number is None or number < minimum:
         raise messages.invalid(argument, expected, messages.describe(value), remedy)
+    _check_largest(argument, (number,), value, remedy)
     return number
+
+
+def _check_largest(argument, numbers_in_it, value, remedy):
+    if max(numbers_in_it, default=0) > LARGEST:
+        expected = f"a whole number of at most {LARGEST}"
+        raise messages.invalid(argument, expected, messages.describe(value), remedy)
 
 
 def check_whole_numbers(argument, value, count, minimum=1):
     """Return `value` as a tuple of `count` ints; one number stands for `count` equal ones."""
     values = list(value) if _is_sequence(value) else [value] * count
     indices = [as_index(n) for n in values]
+    remedy = f"Pass, for example, {argument} = 3."
     if len(values) == count and all(n is not None and n >= minimum for n in indices):
+        _check_largest(argument, indices, value, remedy)
         return tuple(indices)
     several = f" or {count} of them" if count > 1 else ""
-    raise messages.invalid(
-        argument,
-        f"a whole number of at least {minimum}{several}",
-        messages.describe(value),
-        f"Pass, for example, {argument} = 3.",
-    )
+    expected = f"a whole number of at least {minimum}{several}"
+    raise messages.invalid(argument, expected, messages.describe(value), remedy)
 
 
 def check_shape(argument, value):
     """Return `value` as a tuple of ints; one number stands for a vector of that length."""
     values = list(value) if _is_sequence(value) else [value]
     indices = [as_index(n) for n in values]
+    remedy = f"Pass, for example, {argument} = 3."
     if all(n is not None and n >= 1 for n in indices):
+        _check_largest(argument, indices, value, remedy)
         return tuple(indices)
-    raise messages.invalid(
-        argument,
-        "a whole number of at least 1 or a list of them",
-        messages.describe(value),
-        f"Pass, for example, {argument} = 3.",
-    )
+    expected = "a whole number of at least 1 or a list of them"
+    raise messages.invalid(argument, expected, messages.describe(value), remedy)
+
+
+def check_size(weight, shape):
+    """Refuse a weight that no backend can hold, before anything of its shape is made.
+
+    Args:
+        weight: what the user knows it by: its name, or the argument that says its shape.
+        shape: tuple of whole numbers.
+    """
+    remedy = "Make the layer smaller, or split it into several."
+    if len(shape) > _MOST_AXES:
+        expected, received = f"of at most {_MOST_AXES} dimensions", f"{len(shape)} dimensions"
+        raise messages.invalid(weight, expected, received, remedy)
+    if math.prod(shape) > LARGEST:
+        expected = f"of at most {LARGEST} numbers"
+        raise messages.invalid(weight, expected, messages.describe_shape(shape), remedy)
 
 
 def _is_sequence(value):
@@ -92,10 +119,7 @@ def check_seed(value):
     if value is None:
         return None
     remedy = "Pass, for example, seed = 1; leave it out for different numbers in every run."
-    number = check_whole_number("seed", value, 0, remedy)
-    if number >= 2**31:
-        raise messages.invalid("seed", "below 2147483648", messages.describe(number), remedy)
-    return number
+    return check_whole_number("seed", value, 0, remedy)
 
 
 def check_weight(argument, value):
@@ -156,7 +180,13 @@ def check_probability(argument, value):
 
 
 def _is_real(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:  # whole numbers of Python may be larger than every float
+        return False
+    return True
 
 
 def check_flag(argument, value):

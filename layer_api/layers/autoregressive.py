@@ -179,6 +179,9 @@ class AutoregressiveNetwork(SeededLayer):
         if self.built:
             return
         _input_order(self.input_order, size)
+        shapes = self._kernel_shapes(size)
+        for name, shape in shapes.items():
+            validation.check_size(name, shape)
         self._event_size = size
         masks = [backend.arrays.constant(mask) for mask in self._make_masks()]
         keras_private.untracked(self, _masks=masks)
@@ -188,11 +191,8 @@ class AutoregressiveNetwork(SeededLayer):
             self._kernels.append(self._add("kernel", f"kernel_{k}", mask.shape, mask))
             if self.use_bias:
                 self._biases.append(self._add("bias", f"bias_{k}", mask.shape[1:]))
-            if self.conditional and (k == 0 or self.conditional_input_layers == "all_layers"):
-                shape = (self._conditional_size, mask.shape[1])
-                self._conditional_kernels.append(
-                    self._add("kernel", f"conditional_kernel_{k}", shape)
-                )
+            if (name := f"conditional_kernel_{k}") in shapes:
+                self._conditional_kernels.append(self._add("kernel", name, shapes[name]))
         self.input_spec = layers.InputSpec(axes={-1: size})
         self.built = True
 
@@ -265,6 +265,17 @@ class AutoregressiveNetwork(SeededLayer):
             regularizer=self._of_keras[f"{part}_regularizer"],
             constraint=self._of_keras[f"{part}_constraint"],
         )
+
+    def _kernel_shapes(self, size):
+        """Return the shapes of the kernels by their names, for inputs of a size."""
+        pairs = itertools.pairwise([size, *self.hidden_units, size * self.params])
+        shapes = {f"kernel_{k}": pair for k, pair in enumerate(pairs)}
+        if self.conditional:
+            last = len(shapes) if self.conditional_input_layers == "all_layers" else 1
+            for k in range(last):
+                pair = self._conditional_size, shapes[f"kernel_{k}"][1]
+                shapes[f"conditional_kernel_{k}"] = pair
+        return shapes
 
     def _make_masks(self):
         """Return the masks from the inputs to the outputs; Germain et al., equations 8 and 9."""
@@ -364,7 +375,8 @@ def _input_order(value, size):
             return name
     elif hasattr(value, "__iter__") and not isinstance(value, dict):
         order = [validation.as_index(n) for n in value]
-        if None not in order and sorted(order) == list(range(1, (size or len(order)) + 1)):
+        is_whole = None not in order and len(order) == (size or len(order))
+        if is_whole and sorted(order) == list(range(1, len(order) + 1)):
             return tuple(order)
     names = ", ".join(f"'{name}'" for name in _ORDERS)
     every = "1, 2, ..." if size is None else f"1, ..., {size}"

@@ -256,9 +256,10 @@ class DenseVariational(DrawingLayer):
         if self.built:
             self._refuse_other_shape(self.input_spec.axes[-1] == features, input_shape)
             return
+        sizes = features * self.units, self.units * self.use_bias
+        validation.check_size("weights", (sum(sizes),))
         # Any inputs will do to create the variables of a user's layers, and to see a mistake.
         example = ops.zeros((1, *[1] * (len(input_shape) - 2), features), self.compute_dtype)
-        sizes = features * self.units, self.units * self.use_bias
         self.joint.prepare(*sizes, self._variables_of_weights, example)
         self._claim_seed()
         for role, made in self.joint.made.items():

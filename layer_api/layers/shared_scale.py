@@ -63,6 +63,7 @@ class SharedScale(SeededLayer):
         features = self._features(input_shape)
         if self.built:
             return
+        validation.check_size("untransformed_scale", (self.units or features,))
         axes = {} if features is None else {-1: features}
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes=axes)
         self._claim_seed()

@@ -82,6 +82,7 @@ class VariableLayer(SeededLayer):
         """Create the variable; the shape of the inputs does not matter."""
         if self.built:
             return
+        validation.check_size("shape", self.shape)
         self._claim_seed()
         self.constant = self.add_weight(
             name="constant",

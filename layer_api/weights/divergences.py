@@ -1,9 +1,11 @@
 """Divergences: what it costs a posterior to differ from the prior."""
 
+import math
+
 import keras
 from keras import ops
 
-from layer_api import backend, validation
+from layer_api import backend, messages, validation
 from layer_api.weights import distributions
 from layer_api.weights.block import Divergence
 
@@ -126,6 +128,14 @@ class MonteCarloKL(Divergence):
 
     def divergence(self, q, p, shape, key):
         """Return the estimate for tensors of one shape, with draws under `key`."""
+        most = validation.LARGEST // max(math.prod(shape), 1)
+        if self.n_samples > most:
+            raise messages.invalid(
+                "n_samples",
+                f"at most {most} for a weight of {messages.describe_shape(shape)}",
+                messages.describe(self.n_samples),
+                "All are drawn at once. Pass, for example, n_samples = 5.",
+            )
         estimate = distributions.estimated_kl_divergence(q, p, shape, key, self.n_samples)
         return self.weight * estimate
 

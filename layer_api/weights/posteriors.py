@@ -321,9 +321,17 @@ class MultivariateNormalTriL(MeanFieldNormal):
 
     def parametrize(self, dtype, shape, *args):
         """Create the variables, or look them up, and return the distribution as one of ours."""
+        n = math.prod(shape)
+        most = math.isqrt(validation.LARGEST)
+        if n > most:
+            raise messages.invalid(
+                "MultivariateNormalTriL",
+                f"the posterior of at most {most} weights",
+                f"{n} of them",
+                "Their covariance has n^2 numbers. Use 'mean_field_normal', or a smaller layer.",
+            )
         loc, scale = super().parametrize(dtype, shape, *args)
         scale_tril = ops.diag(ops.reshape(scale, (-1,)))
-        n = math.prod(shape)
         if n > 1:
             below = backend.arrays.constant(np.stack(np.tril_indices(n, -1), axis=-1))
             off_diagonal = self._variable("off_diagonal", dtype, (len(below),), *args)

@@ -144,6 +144,7 @@ class VariationalWeight(FunctionsOfAWeight):
             fans: how many inputs an output has, and how many outputs an input, where this is not
                 what the shape of a kernel says.
         """
+        validation.check_size(self.name, shape)
         self.shape = tuple(shape)
         self._fans = fans
         self._variables = variables

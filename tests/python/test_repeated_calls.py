@@ -1,5 +1,8 @@
 """Calls that are run again, or once for many: right, or refused by name."""
 
+import concurrent.futures
+import functools
+import gc
 import threading
 
 import keras
@@ -176,3 +179,58 @@ def test_a_model_that_is_computed_again_is_refused():
     refused = "keras.RematScope" if BACKEND == "torch" else "custom_gradient"
     with pytest.raises((RuntimeError, ValueError), match=refused):
         model.fit(X, np.zeros((4, 2)), verbose=0)
+
+
+def test_eight_threads_with_one_model_answer_as_one_thread():
+    """From the first answer on: each thread finds a model that nothing is compiled for.
+
+    Under JAX without `predict()`, in which Keras takes the values out of a model: any other call
+    of it, and of a model of Keras's own layers just so, then finds none.
+    """
+    x = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            layer_api.layer_dense_flipout(units=4, activation="relu", seed=1),
+            layer_api.layer_dense_variational(units=2, seed=1),
+        ]
+    )
+    model.compile(loss=layer_api.NormalLikelihood())
+
+    def answers(seed):
+        draws = layer_api.posterior_epred(model, x, draws=5, seed=seed, verbose=0)
+        calls = (
+            [model] if BACKEND == "jax" else [model, functools.partial(model.predict, verbose=0)]
+        )
+        return [draws, *(np.shape(call(x)) for call in calls)]
+
+    start = threading.Barrier(8)
+
+    def work(seed):
+        start.wait()
+        return [answers(seed) for _ in range(2)]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        every_found = list(threads.map(work, range(8)))
+    for seed, found in enumerate(every_found):
+        expected = answers(seed)
+        for each in found:
+            for one, other in zip(each, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_steps_leave_nothing_behind():
+    """`benchmarks/endurance.py` has the memory of 100,000 steps."""
+    steps = 200
+    x = np.ones((steps, 3), "float32")
+    model = model_of(drawing(activation="relu"), layer_api.DenseVariational(2, seed=1))
+    model.compile(loss=layer_api.NormalLikelihood())
+
+    def objects_after_fit():
+        model.fit(x, x[:, 0], batch_size=1, verbose=0, callbacks=[layer_api.KLHistory()])
+        gc.collect()
+        return len(gc.get_objects())
+
+    objects_after_fit()  # compiles
+    before = objects_after_fit()
+    assert objects_after_fit() - before < steps / 4

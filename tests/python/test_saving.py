@@ -1,18 +1,17 @@
-"""Saved models: every layer with every block, what cannot be saved, hostile files, a killed run."""
+"""Saved models: every layer with every block, what cannot be saved, a killed run, a full disk."""
 
+import contextlib
 import copy
 import json
 import pathlib
 import signal
 import subprocess
 import sys
-import zipfile
 
 import keras
 import numpy as np
 import pytest
 from framework import numpy
-from keras.src.utils import python_utils
 from layers import CASES
 from test_contract import data, digest, equal, every_layer, in_a_fresh_process
 
@@ -142,12 +141,6 @@ def functions_of(case):
     return [name for name in case.changed if name.endswith("_fn") or name == "activation"]
 
 
-def objects_of(case):
-    """The arguments that an object with a config may stand for, functions among them."""
-    kinds = ("fn", "activation", "initializer", "regularizer", "constraint")
-    return [name for name in case.changed if name.rsplit("_", 1)[-1] in kinds]
-
-
 def closure(n):
     def inner(*args):
         return n
@@ -195,118 +188,6 @@ class TestRefusal:
         one.save_weights(tmp_path / "model.weights.h5")
         other.load_weights(tmp_path / "model.weights.h5")
         assert equal(one.get_weights(), other.get_weights())
-
-
-def payloads(marker):
-    """What a hostile file may hold in place of a function; each would leave a `marker`."""
-    namespace = {}
-    exec(f"attack = lambda *args, **kwargs: open({str(marker)!r}, 'w')", namespace)
-    a_lambda = {
-        "class_name": "__lambda__",
-        "config": {"value": python_utils.func_dump(namespace["attack"])},
-    }
-    return {
-        "lambda": a_lambda,
-        "lambda layer": {
-            "module": "keras.layers",
-            "class_name": "Lambda",
-            "config": {"function": a_lambda},
-            "registered_name": None,
-        },
-        "function of a module": {
-            "module": "os",
-            "class_name": "function",
-            "config": "system",
-            "registered_name": "system",
-        },
-        "function with a registered name": {
-            "module": "os",
-            "class_name": "function",
-            "config": "system",
-            "registered_name": "layer_api>StandardNormal",
-        },
-        "function of Python": {
-            "module": "builtins",
-            "class_name": "function",
-            "config": "exec",
-            "registered_name": "function",
-        },
-        "function of Keras": {
-            "module": "keras.utils",
-            "class_name": "function",
-            "config": "get_file",
-            "registered_name": "get_file",
-        },
-        "class of a module": {
-            "module": "hostile",
-            "class_name": "Hostile",
-            "config": {},
-            "registered_name": "Hostile",
-        },
-    }
-
-
-def write_with(file, changed, layer_config, path):
-    """Write a copy of a `.keras` file in which one value of the layer's config is another one."""
-    with zipfile.ZipFile(file) as old, zipfile.ZipFile(changed, "w") as new:
-        for item in old.infolist():
-            content = old.read(item)
-            if item.filename == "config.json":
-                config = json.loads(content)
-                place = config["config"]["layers"][-1]["config"]
-                for key in path[:-1]:
-                    place = place[key]
-                # Keras leaves an `activity_regularizer` that is None out.
-                assert path[-1] in place or path == ["activity_regularizer"]
-                place[path[-1]] = layer_config
-                content = json.dumps(config).encode()
-            new.writestr(item, content)
-
-
-@every_layer
-def test_hostile_files_run_nothing(case, tmp_path, monkeypatch):
-    marker = tmp_path / "marker"
-    (tmp_path / "hostile.py").write_text(f"""
-open({str(marker)!r}, "w")
-class Hostile:
-    def __call__(self, *args): open({str(marker)!r}, "w")
-    @classmethod
-    def from_config(cls, config): open({str(marker)!r}, "w")
-""")
-    monkeypatch.syspath_prepend(tmp_path)
-    block = layer_api.MeanFieldNormal()
-    own = {"kernel_posterior_fn": block} if "kernel_posterior_fn" in case.changed else {}
-    model = keras.Sequential([keras.Input(case.shapes[0][0]), case.make(**own)])
-    model.save(tmp_path / "model.keras")
-    places = [[name] for name in objects_of(case)]
-    if own:
-        places += [["kernel_posterior_fn", "config", name] for name in block.get_config()]
-    for place in places:
-        for name, payload in payloads(marker).items():
-            write_with(tmp_path / "model.keras", tmp_path / "changed.keras", payload, place)
-            with pytest.raises((ValueError, TypeError)):
-                keras.saving.load_model(tmp_path / "changed.keras", safe_mode=True)
-            assert not marker.exists(), (place, name)
-            assert "hostile" not in sys.modules
-
-
-@pytest.mark.parametrize("name", payloads("marker"))
-def test_a_hostile_function_of_a_distribution_lambda(name, tmp_path):
-    marker = tmp_path / "marker"
-    with pytest.raises((ValueError, TypeError)):
-        layer_api.DistributionLambda.from_config(
-            {"name": "d", "make_distribution_fn": payloads(marker)[name]}
-        )
-    assert not marker.exists()
-
-
-def test_a_name_that_is_not_registered_is_named(tmp_path):
-    layer = layer_api.layer_dense_flipout(units=2, kernel_prior_fn=layer_api.LaplacePrior())
-    config = json.loads(json.dumps(layer.get_config()))
-    config["kernel_prior_fn"]["registered_name"] = "my_package>Absent"
-    message = "`kernel_prior_fn` cannot be loaded: the file names 'my_package>Absent', which is not"
-    with pytest.raises(TypeError, match=message):  # Keras's, which quotes ours
-        layer_api.DenseFlipout.from_config(config)
 
 
 RUN = """
@@ -357,3 +238,50 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
     assert run.returncode == -signal.SIGKILL
     assert in_a_fresh_process(RUN, backup, "run", 2) == whole
     assert (tmp_path / "killed" / "epochs").read_text() == "0 1 2 2 3 "
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of a file as POSIX does")
+class TestSavingThatFails:
+    """Keras empties a file before it writes the new one: what was there is lost."""
+
+    @staticmethod
+    def saved(tmp_path):
+        layer = layer_api.layer_dense_flipout(units=100)
+        model = keras.Sequential([keras.Input((100,)), layer])
+        model.save(tmp_path / "model.keras")
+        return model
+
+    @staticmethod
+    @contextlib.contextmanager
+    def full_disk():
+        import resource
+
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    def test_a_full_disk_is_an_error_and_the_file_is_lost(self, tmp_path):
+        model = self.saved(tmp_path)
+        with self.full_disk(), pytest.raises(OSError, match="File too large"):
+            model.save(tmp_path / "model.keras")
+        with pytest.raises(ValueError, match="File not found"):
+            keras.saving.load_model(tmp_path / "model.keras")
+
+    def test_a_function_without_a_name_is_an_error_and_the_file_is_lost(self, tmp_path):
+        self.saved(tmp_path)
+        layer = layer_api.layer_dense_flipout(units=2, kernel_posterior_tensor_fn=closure(0.0))
+        other = keras.Sequential([keras.Input((3,)), layer])
+        with pytest.raises(ValueError, match="`kernel_posterior_tensor_fn` cannot be saved"):
+            other.save(tmp_path / "model.keras")
+        assert (tmp_path / "model.keras").stat().st_size == 0
+
+    def test_a_file_is_safe_from_one_beside_it(self, tmp_path):
+        """Save under another name, and rename when that is done."""
+        model = self.saved(tmp_path)
+        with self.full_disk(), pytest.raises(OSError, match="File too large"):
+            model.save(tmp_path / "new.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert equal(loaded.get_weights(), model.get_weights())
