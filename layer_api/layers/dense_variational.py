@@ -141,13 +141,16 @@ class DenseVariational(DrawingLayer):
 
     Args:
         units: Whole number of at least 1, the number of outputs (the size of their last axis).
-        make_posterior_fn: Distribution of the weights that training fits: a name, a config object
-            such as `MultivariateNormalTriL()`, or a function `(kernel_size, bias_size, dtype)` that
+        make_posterior_fn: Distribution of the weights that training fits: `MeanFieldNormal()`,
+            `MultivariateNormalTriL()` or `Deterministic()`, or its name, such as
+            `"multivariate_normal_tril"`, or a function `(kernel_size, bias_size, dtype)` that
             returns a function, layer or model, which gets the inputs and returns a distribution of
             the backend's library over a vector of `kernel_size + bias_size` numbers. The variables
             of a Keras layer or model become weights of this layer. Default `"mean_field_normal"`.
-        make_prior_fn: Distribution of the weights before the data, as for `make_posterior_fn`.
-            Default `"standard_normal"`.
+        make_prior_fn: Distribution of the weights before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`, or a function as for
+            `make_posterior_fn`. Default `"standard_normal"`.
         kl_weight: Number of at least 0, the factor on the divergence. Default `None`, which is 1.
         kl_use_exact: Bool, whether the divergence is the closed form, which must be known for the
             two distributions, or `log q(w) - log p(w)` at the weights `w` that the last call drew,

@@ -120,3 +120,42 @@ test_that("the example of the README runs in keras3's words", {
   eval(code, found)
   expect_identical(dim(predictive_interval(found$model, found$x)), c(nrow(mtcars), 2L))
 })
+
+pages <- tools::Rd_db("layerapi")
+
+# Every element of a help page that has the tag, each as one text.
+tagged <- function(rd, tag) {
+  own <- if (identical(attr(rd, "Rd_tag"), tag)) paste(unlist(rd), collapse = "")
+  within <- if (is.list(rd)) unlist(lapply(rd, tagged, tag = tag))
+  c(own, within)
+}
+
+test_that("?layerapi leads to every other help page", {
+  map <- pages[["layerapi-package.Rd"]]
+  # A link is to what it shows, or, as \link[=topic]{text}, to the topic.
+  links <- function(rd) {
+    option <- attr(rd, "Rd_option")
+    own <- if (identical(attr(rd, "Rd_tag"), "\\link")) {
+      if (is.null(option)) paste(unlist(rd), collapse = "") else sub("^=", "", option)
+    }
+    c(own, if (is.list(rd)) unlist(lapply(rd, links)))
+  }
+  found <- links(map)
+  for (page in setdiff(names(pages), "layerapi-package.Rd")) {
+    expect_true(any(tagged(pages[[page]], "\\alias") %in% found), label = paste("link to", page))
+  }
+})
+
+test_that("a help page's code is whole, and R's", {
+  for (page in names(pages)) {
+    text <- paste(as.character(pages[[page]]), collapse = "")
+    code <- tagged(pages[[page]], "\\preformatted")
+    # One block that a blank line has torn is several, with nothing between them.
+    end <- "\\\\if{html}{\\\\out{</div>}}"
+    expect_no_match(gsub("\\s", "", text), paste0(end, "\\\\if{html}"), fixed = TRUE, label = page)
+    expect_false(any(grepl("(^|\n) *(import|from|class|def|return|self)\\b", code)), label = page)
+    expect_false(any(grepl("\\w=\\w", c(code, tagged(pages[[page]], "\\code")))), label = page)
+    # A number that ends a sentence begins no list: no page has lists with numbers.
+    expect_length(tagged(pages[[page]], "\\enumerate"), 0)
+  }
+})
