@@ -28,6 +28,15 @@ def parameters(tmp_path):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_block_runs(document):
+    fences = re.findall(r"^```(.+)$", document.read_text(encoding="utf-8"), flags=re.M)
+    for fence in fences:
+        assert re.match(r"\{(r|python) |bash$", fence)
+        # What is shown in a place of its own runs in another.
+        assert "eval=FALSE" not in fence or "ref.label=" in fence
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_it_renders(document, parameters, tmp_path):
     code = f"""
         folder <- "{tmp_path}"
