@@ -22,6 +22,7 @@ def parameters(tmp_path):
     return {
         "answers": "epochs = 1",
         "estimators": "draws = 10",
+        "migration": "epochs = 1",
         "speed": f"results = '{tmp_path / 'results'}'",
         "underfitting": "seeds = 2, epochs = 1",
     }
