@@ -159,8 +159,8 @@ class _Conv(Convolution):
         strides: Whole number of at least 1, or one for each dimension: the step of the window.
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-            have the positions of the inputs; in one dimension also `"causal"`, with zeros in
-            front alone, such that no output depends on later inputs. Default `"valid"`.
+            have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -261,7 +261,7 @@ class Conv1DFlipout(Flipout, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -368,7 +368,7 @@ class Conv1DReparameterization(Reparameterization, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -478,7 +478,7 @@ class Conv2DFlipout(Flipout, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -585,7 +585,7 @@ class Conv2DReparameterization(Reparameterization, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -695,7 +695,7 @@ class Conv3DFlipout(Flipout, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -802,7 +802,7 @@ class Conv3DReparameterization(Reparameterization, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.

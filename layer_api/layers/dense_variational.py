@@ -41,7 +41,7 @@ class JointWeight(FunctionsOfAWeight):
         return not all(map(is_block, self._meant.values()))
 
     def prepare(self, kernel_size, bias_size, variables, example):
-        """Have a user's functions make theirs, and try all on throw-away values.
+        """Call a user's functions for the functions of the inputs; try all on throw-away values.
 
         Args:
             kernel_size: whole number, of the elements of the kernel.
@@ -122,8 +122,8 @@ class JointWeight(FunctionsOfAWeight):
 class DenseVariational(DrawingLayer):
     """Densely-connected layer whose kernel and bias have one joint distribution.
 
-    Use it where weights are to depend on each other, where the bias is as uncertain as the kernel,
-    or where a prior is to be learned. One draw serves the whole batch:
+    Use it where weights should depend on each other, where the bias is as uncertain as the kernel,
+    or where the prior is learned. One draw serves the whole batch:
 
         kernel, bias ~ posterior
         outputs = activation(inputs @ kernel + bias)

@@ -18,7 +18,7 @@ class EmbeddingReparameterization(VariationalLayer):
     """Embedding with weight uncertainty, by reparameterization.
 
     Use it in place of `keras.layers.Embedding`, for words, products or other categories, where you
-    want the network to know which of them it has seen little of. The vectors are drawn from
+    want the network to know which of them it has seen only rarely. The vectors are drawn from
     distributions that training fits, and every call draws again:
 
         embeddings ~ posterior

@@ -208,7 +208,7 @@ attr(prior_normal, "py_function_name") <- "NormalPrior"
 #'
 #' @description
 #' What [`to_bayesian(model, prior = "pretrained")`][to_bayesian] uses. With it training keeps the
-#' weights close to where they started, in place of pulling them to 0. The means are weights of the
+#' weights close to where they started, instead of pulling them to 0. The means are weights of the
 #' layer that are not trained, so a file keeps them. They are 0 until
 #' [`to_bayesian()`][to_bayesian] or `set_weights()` sets them.
 #'

@@ -14,8 +14,8 @@
 #' ```
 #'
 #' @details
-#' A unit of degree d gets its inputs from units of degree d at most, and an output from units of a
-#' degree below its own.
+#' A unit of degree d gets its inputs from units of degree d or less; an output gets them from
+#' units of a degree below its own.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -131,8 +131,8 @@ layer_autoregressive <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -261,8 +261,8 @@ layer_conv_1d_flipout <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -392,8 +392,8 @@ layer_conv_1d_reparameterization <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -522,8 +522,8 @@ layer_conv_2d_flipout <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -653,8 +653,8 @@ layer_conv_2d_reparameterization <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -783,8 +783,8 @@ layer_conv_3d_flipout <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -1212,8 +1212,8 @@ layer_dense_reparameterization <- function(
 #' Densely-connected layer whose kernel and bias have one joint distribution
 #'
 #' @description
-#' Use it where weights are to depend on each other, where the bias is as uncertain as the kernel,
-#' or where a prior is to be learned. One draw serves the whole batch:
+#' Use it where weights should depend on each other, where the bias is as uncertain as the kernel,
+#' or where the prior is learned. One draw serves the whole batch:
 #'
 #' ```
 #' kernel, bias ~ posterior
@@ -1441,7 +1441,7 @@ layer_depthwise_conv_2d_flipout <- function(
 #' ```
 #'
 #' @details
-#' It cannot be the output layer of a model that `fit()` trains, as Keras 3 passes tensors alone to
+#' It cannot be the output layer of a model that `fit()` trains, as Keras 3 passes only tensors to
 #' a loss. There, let the last layer return the parameters, and pass the negative log-likelihood as
 #' the loss: one that is ready, such as [`likelihood_normal`][likelihood_normal], or a function of
 #' the targets and these parameters.
@@ -1477,7 +1477,7 @@ layer_distribution_lambda <- function(
 #'
 #' @description
 #' Use it in place of `keras$layers$Embedding`, for words, products or other categories, where you
-#' want the network to know which of them it has seen little of. The vectors are drawn from
+#' want the network to know which of them it has seen only rarely. The vectors are drawn from
 #' distributions that training fits, and every call draws again:
 #'
 #' ```
@@ -1574,10 +1574,9 @@ layer_embedding_reparameterization <- function(
 #' Layer that appends trainable columns to its inputs, the same in all rows
 #'
 #' @description
-#' Use it as the last layer in front of a likelihood such as
-#' [`likelihood_normal`][likelihood_normal], where the noise of the data is to be learned but is
-#' the same everywhere: the layers before it return the locations, and this one adds the
-#' untransformed scales.
+#' Use it as the last layer before a likelihood such as [`likelihood_normal`][likelihood_normal],
+#' where the noise of the data is learned but is the same everywhere: the layers before it return
+#' the locations, and this one adds the untransformed scales.
 #'
 #' ```
 #' outputs = [inputs, variable]
@@ -1634,7 +1633,7 @@ layer_shared_scale <- function(
 #' ```
 #'
 #' @details
-#' The outputs have the shape of the variable alone, without an axis for the batch.
+#' The outputs have the shape of the variable, without an axis for the batch.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its

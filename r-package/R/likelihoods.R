@@ -4,7 +4,7 @@
 #'
 #' @description
 #' Use it as the loss of a regression. The network then says for each row how far an observation is
-#' likely to be from its mean. Mean squared error instead takes every row for equally noisy, and
+#' likely to be from its mean. Mean squared error instead treats every row as equally noisy, and
 #' fixes the noise: it is this loss with `scale = sqrt(0.5)`, up to a constant.
 #'
 #' ```
@@ -17,11 +17,11 @@
 #' and `params_size(k)` units, for k numbers in each row of y: first all means, then all
 #' untransformed scales. Its other methods are `log_prob(y, outputs)`, `mean(outputs)`,
 #' `variance(outputs)`, `sample(outputs, seed)` and `distribution(outputs)`. They take any number
-#' of axes in front of the last one.
+#' of axes before the last one.
 #'
-#' @param scale Float above 0, the standard deviation of all observations; the outputs are then the
-#'   means alone. Default `NULL`: the outputs have a column for it. For one that is learned but the
-#'   same in all rows, end the model with [`layer_shared_scale()`][layer_shared_scale].
+#' @param scale Float above 0, the standard deviation of all observations; the outputs are then
+#'   only the means. Default `NULL`: the outputs have a column for it. For one that is learned but
+#'   the same in all rows, end the model with [`layer_shared_scale()`][layer_shared_scale].
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss.
 #' @section Errors:
@@ -47,10 +47,11 @@ likelihood_normal <- function(
 }
 attr(likelihood_normal, "py_function_name") <- "NormalLikelihood"
 
-#' Likelihood of observations of which a few are far out: Student's t distribution
+#' Likelihood of observations with a few outliers: Student's t distribution
 #'
 #' @description
-#' Use it for a regression with outliers. An observation far from the location hardly pulls at it.
+#' Use it for a regression with outliers. An observation far from the location has little influence
+#' on it.
 #'
 #' ```
 #' outputs = [loc, untransformed_scale]
@@ -58,8 +59,8 @@ attr(likelihood_normal, "py_function_name") <- "NormalLikelihood"
 #' ```
 #'
 #' @details
-#' Columns and methods are as those of [`likelihood_normal`][likelihood_normal]; if `df` is
-#' learned, its columns are the last ones.
+#' Columns and methods are those of [`likelihood_normal`][likelihood_normal]; if `df` is learned,
+#' its columns are the last ones.
 #'
 #' @param df Float above 0, the degrees of freedom: the fewer, the heavier the tails; with 1 they
 #'   are those of a Cauchy distribution, with 30 nearly those of a normal one. `NULL`: the outputs
@@ -96,8 +97,8 @@ attr(likelihood_student_t, "py_function_name") <- "StudentTLikelihood"
 #' Likelihood of observations with heavier tails than normal ones: the median is learned
 #'
 #' @description
-#' Use it for a regression with outliers: an observation pulls at the location with the same force,
-#' however far it is away. Mean absolute error is this loss with `scale = 1`, up to a constant.
+#' Use it for a regression with outliers: an observation has the same influence on the location,
+#' however far away it is. Mean absolute error is this loss with `scale = 1`, up to a constant.
 #'
 #' ```
 #' outputs = [loc, untransformed_scale]
@@ -105,10 +106,10 @@ attr(likelihood_student_t, "py_function_name") <- "StudentTLikelihood"
 #' ```
 #'
 #' @details
-#' Columns and methods are as those of [`likelihood_normal`][likelihood_normal].
+#' Columns and methods are those of [`likelihood_normal`][likelihood_normal].
 #'
 #' @param scale Float above 0, the mean distance from the location, for all observations; the
-#'   outputs are then the locations alone. Default `NULL`: the outputs have a column for it.
+#'   outputs are then only the locations. Default `NULL`: the outputs have a column for it.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss.
 #' @section Errors:
@@ -143,11 +144,11 @@ attr(likelihood_laplace, "py_function_name") <- "LaplaceLikelihood"
 #' ```
 #'
 #' @details
-#' `exp(loc)` is the median of y. Columns and methods are as those of
+#' `exp(loc)` is the median of y. Columns and methods are those of
 #' [`likelihood_normal`][likelihood_normal].
 #'
 #' @param scale Float above 0, the standard deviation of the logarithm of all observations; the
-#'   outputs are then the locations alone. Default `NULL`: the outputs have a column for it.
+#'   outputs are then only the locations. Default `NULL`: the outputs have a column for it.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss. Observations that are not above 0 have an infinite loss.
 #' @section Errors:
@@ -184,11 +185,11 @@ attr(likelihood_log_normal, "py_function_name") <- "LogNormalLikelihood"
 #' ```
 #'
 #' @details
-#' Columns are the logarithms of all means, then all untransformed concentrations. Methods are as
+#' Columns are the logarithms of all means, then all untransformed concentrations. Methods are
 #' those of [`likelihood_normal`][likelihood_normal].
 #'
 #' @param concentration Float above 0, the concentration, or shape, of all observations; the
-#'   outputs are then the logarithms of the means alone. With 1 the distribution is exponential.
+#'   outputs are then only the logarithms of the means. With 1 the distribution is exponential.
 #'   Default `NULL`: the outputs have a column for it.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss. Observations below 0 have an infinite loss.
@@ -226,11 +227,11 @@ attr(likelihood_gamma, "py_function_name") <- "GammaLikelihood"
 #'
 #' @details
 #' The variance is `mean * (1 - mean) / (1 + concentration)`. Columns are the logits of all means,
-#' then all untransformed concentrations. Methods are as those of
+#' then all untransformed concentrations. Methods are those of
 #' [`likelihood_normal`][likelihood_normal].
 #'
 #' @param concentration Float above 0, the concentration of all observations; the outputs are then
-#'   the logits of the means alone. Default `NULL`: the outputs have a column for it.
+#'   only the logits of the means. Default `NULL`: the outputs have a column for it.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss. It is infinite for observations outside 0 to 1; at 0 and 1 themselves the
 #'   density may be 0 or infinite.
@@ -268,7 +269,7 @@ attr(likelihood_beta, "py_function_name") <- "BetaLikelihood"
 #' ```
 #'
 #' @details
-#' Methods are as those of [`likelihood_normal`][likelihood_normal]; `mean()` returns the
+#' Methods are those of [`likelihood_normal`][likelihood_normal]; `mean()` returns the
 #' probabilities of 1.
 #'
 #' @param from_logits Bool, whether the outputs are logits; else they are probabilities, as after
@@ -308,7 +309,7 @@ attr(likelihood_bernoulli, "py_function_name") <- "BernoulliLikelihood"
 #'
 #' @details
 #' `y` has labels 0, 1, ..., of shape `(rows,)` or `(rows, 1)`, or one-hot rows, of shape `(rows,
-#' classes)`. Methods are as those of [`likelihood_normal`][likelihood_normal], with
+#' classes)`. Methods are those of [`likelihood_normal`][likelihood_normal], with
 #' `params_size(classes)`; `mean()` returns the probabilities of all classes, `variance()` those of
 #' the one-hot rows, and `sample()` labels.
 #'
@@ -350,7 +351,7 @@ attr(likelihood_categorical, "py_function_name") <- "CategoricalLikelihood"
 #' ```
 #'
 #' @details
-#' Methods are as those of [`likelihood_normal`][likelihood_normal].
+#' Methods are those of [`likelihood_normal`][likelihood_normal].
 #'
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss. Observations below 0 have an infinite loss.
@@ -377,7 +378,7 @@ attr(likelihood_poisson, "py_function_name") <- "PoissonLikelihood"
 #'
 #' @description
 #' Use it for counts whose variance is above their mean, such as numbers of visits or claims: rates
-#' that differ in ways the inputs do not tell.
+#' that differ in ways that the inputs do not explain.
 #'
 #' ```
 #' outputs = [log_mean, untransformed_total_count]
@@ -386,12 +387,12 @@ attr(likelihood_poisson, "py_function_name") <- "PoissonLikelihood"
 #' ```
 #'
 #' @details
-#' The larger `total_count`, the closer is the distribution to that of
+#' The larger `total_count`, the closer the distribution is to that of
 #' [`likelihood_poisson`][likelihood_poisson]. Columns are the logarithms of all means, then all
-#' untransformed total counts. Methods are as those of [`likelihood_normal`][likelihood_normal].
+#' untransformed total counts. Methods are those of [`likelihood_normal`][likelihood_normal].
 #'
 #' @param total_count Float above 0, what others call the shape, size or inverse dispersion, for
-#'   all observations; the outputs are then the logarithms of the means alone. Default `NULL`: the
+#'   all observations; the outputs are then only the logarithms of the means. Default `NULL`: the
 #'   outputs have a column for it.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss. Observations below 0 have an infinite loss.
@@ -431,8 +432,8 @@ attr(likelihood_negative_binomial, "py_function_name") <- "NegativeBinomialLikel
 #' @details
 #' The outputs have a logit for each component, then for the first component all locations and all
 #' untransformed scales, then for the second, and so on: `components * (1 + 2 * k)` columns for k
-#' numbers in each row of y. All numbers of a row come from the same component. Methods are as
-#' those of [`likelihood_normal`][likelihood_normal]; mean and variance are those of the mixture.
+#' numbers in each row of y. All numbers of a row come from the same component. Methods are those
+#' of [`likelihood_normal`][likelihood_normal]; mean and variance are those of the mixture.
 #'
 #' @param components Whole number of at least 1, how many normals are mixed.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.

@@ -51,9 +51,9 @@ set_kl_weight <- function(
 #' * `kl_weight`: the layers' own weight of it; where they differ, the weighted divergence over the
 #'   divergence.
 #'
-#' They are means over the batches of the epoch, as the loss is. The callback adds no more than
-#' that to a step: the divergences are those that the loss has anyway. A callback that watches
-#' `val_nll`, such as `EarlyStopping`, takes `mode = "min"`.
+#' They are means over the batches of the epoch, as the loss is. The callback adds only these means
+#' to a step: the loss computes the divergences anyway. A callback that watches `val_nll`, such as
+#' `EarlyStopping`, takes `mode = "min"`.
 #'
 #' @return A Keras callback.
 #' @section Errors:
@@ -78,10 +78,10 @@ callback_kl_history <- function() {
 #' Callback that raises the weight of the divergence from a start to its end while training
 #'
 #' @description
-#' Use it where the prior pulls the weights to itself before the network has learned from the data:
-#' with little weight at first, the means move like those of an ordinary network. Where a network
-#' ends depends on the last weight, not on the way there. If the divergence is far above what there
-#' is to learn, it underfits with annealing, too; [`elbo()`][elbo] tells.
+#' Use it where the prior pulls the weights in before the network has learned from the data: with
+#' little weight at first, the means move like those of an ordinary network. Where a network ends
+#' depends on the last weight, not on the way there. If the divergence is far above what there is
+#' to learn, it underfits with annealing, too; [`elbo()`][elbo] tells.
 #'
 #' @details
 #' After `t` of `epochs` epochs the weight is, with `u = t / epochs`,
@@ -172,8 +172,8 @@ metric_negative_log_likelihood <- function(
 #' Use it to have a network report its uncertainty without training it from scratch: layers of
 #' Keras become variational ones whose posterior means are the trained weights `w`, with standard
 #' deviations `scale * abs(w)` (MOPED, Krishnan et al. 2020). Train the new model on, with the
-#' divergence, before you read its uncertainty: until then the standard deviations say nothing of
-#' the data.
+#' divergence, before you read its uncertainty: until then the standard deviations say nothing
+#' about the data.
 #'
 #' @details
 #' `keras$layers$Dense`, `Conv1D`, `Conv2D`, `Conv3D`, `DepthwiseConv2D` and `Embedding` are

@@ -132,18 +132,18 @@ RAISES = {
 
 # How draws are made, for every answer that makes them.
 OF_DRAWS = {
-    "seed": "Whole number from 0 to 2147483647 that the draws depend on, in place of the state of "
-    "the model's noise. The same seed repeats them, in both languages. Default `None`: the "
-    "model's noise goes on as after as many calls.",
+    "seed": "Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them, "
+    "in both languages. Default `None`: the draws continue the model's noise, as that many calls "
+    "would.",
     "batch_size": "Whole number of at least 1, how many rows are computed together. The draws do "
     "not depend on it. Default `None`: as many as a quarter of a gigabyte allows.",
     "joint": "Whether a draw is one function: one set of weights for all rows. `False`: each layer "
-    "draws as its call does, by rows where its estimator does so, which is cheaper for few rows; "
+    "draws as in a call, separately by rows if its estimator does, which is cheaper for few rows; "
     "draws of two rows then say nothing about their difference. Default `True`.",
-    "training": "Whether layers of Keras act as while they train: a network with Dropout is then "
-    "drawn from too. Batch normalization stays as it is. Default `False`.",
-    "verbose": 'Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they '
-    'take some seconds. Default `"auto"`.',
+    "training": "Whether layers of Keras behave as in training, so that a network with Dropout can "
+    "be drawn from. Batch normalization stays as it is. Default `False`.",
+    "verbose": 'Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once '
+    'they take some seconds. Default `"auto"`.',
 }
 
 
