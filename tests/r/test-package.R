@@ -120,7 +120,7 @@ test_that("the example of the README runs in keras3's words", {
   found <- list2env(list(
     x = scale(as.matrix(mtcars[, c("wt", "hp", "qsec")])), y = scale(mtcars$mpg), n = nrow(mtcars)
   ))
-  if (!requireNamespace("keras3", quietly = TRUE)) { # the verbs do what those of keras3 do
+  if (!nzchar(system.file(package = "keras3"))) { # the verbs do what those of keras3 do
     verbs <- list(
       library = function(package) NULL,
       keras_model_sequential = function(input_shape) {
