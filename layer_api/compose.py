@@ -124,7 +124,7 @@ def _make(layer_class, args, kwargs):
 def pipe(object: Any, *steps: Callable) -> Any:
     """Send `object` through `steps`, from the first to the last: R's `object %>% a() %>% b()`.
 
-    With it a model reads in Python in the order in which it computes, as in R.
+    With it, as in R, a model reads in the order in which it computes.
 
     Args:
         object: Sequential model, tensor, Keras tensor or list of them.

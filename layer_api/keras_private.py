@@ -403,8 +403,8 @@ def can_be_rebuilt(model):
 def rebuilt(model, make):
     """Return a model, which `can_be_rebuilt`, of other layers, not compiled.
 
-    Not by `keras.models.clone_model()`, which loses sparse inputs, and which compiles the model by
-    a config, so that it fails for a user's own loss.
+    It does not use `keras.models.clone_model()`, which loses sparse inputs and compiles the model
+    from a config, so that a user's own loss fails.
 
     Args:
         model: Sequential or functional model that is built.

@@ -25,7 +25,7 @@ REQUIRED: Any = _Required()
 
 
 class Notice(UserWarning):
-    """A warning of this package, of which R makes one of its own."""
+    """A warning of this package, which R turns into one of its own."""
 
 
 class Foreign:

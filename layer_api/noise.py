@@ -113,7 +113,7 @@ def previous(generator):
 
 
 def save(generator, store):
-    """Save the state of `generator` beside a layer's weights: a resumed run continues from it."""
+    """Save the state of `generator` with a layer's weights: a resumed run continues from it."""
     store["noise_state"] = ops.convert_to_numpy(generator.state)
 
 
@@ -178,7 +178,7 @@ def integers(low, high, n, seed, name):
 
 
 def _frozen(seed, name):
-    """Return a generator of which NumPy promises that it draws the same in every version."""
+    """Return a generator that, as NumPy promises, draws the same in every version."""
     return np.random.RandomState(_seed_for(seed, name))
 
 

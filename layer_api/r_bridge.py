@@ -58,7 +58,7 @@ def attempt(function, args, kwargs):
     """Call `function`; return [value, name of an error, its message, texts of warnings].
 
     R then raises the error, whose name is None where there is none, and the warnings of this
-    package as its own, with the message alone.
+    package as its own, with only the message.
     """
     notices: list[str] = []
     try:

@@ -113,8 +113,8 @@ def from_saved(argument, value):
 def deserialize(argument, config):
     """Return what a saved config stands for: what is registered or, where it fits, Keras's own.
 
-    A file may name anything. Nothing else than these is looked up, whatever a version of Keras does
-    with other names, so that loading a file neither imports a module nor finds `os.system`.
+    A file may name anything. Nothing else is looked up, whatever a version of Keras does with other
+    names, so loading a file neither imports a module nor finds `os.system`.
     """
     is_function = config["class_name"] == "function"
     name = config.get("config" if is_function else "registered_name")

@@ -21,35 +21,35 @@ def to_datatree(
     Use it to check and compare networks with ArviZ: `arviz.loo(tree, reff=1)` reads the log
     densities, its plots of posterior predictive checks read draws and observations. Draws are one
     chain, and independent, which `reff=1` says. What `loo()` estimates for rows that were left out
-    rests on the posterior, which a variational one only comes near to: see its diagnostics.
+    depends on the posterior, which a variational one only approximates: see its diagnostics.
 
     Args:
         model: Keras model, built; a list of models that are one ensemble, over which the draws are
-            spread; or draws that `posterior_linpred()` returned, in place of `x` too.
+            spread; or draws that `posterior_linpred()` returned, which take the place of `x` too.
         x: Array with a row for each example, or a list or dictionary of arrays for a model with
             several inputs.
         y: Array of the observations, with as many rows as `x`, or a dictionary of those for a model
             with several outputs. Labels of classes are whole numbers from 0, or one-hot rows.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 
     Returns:
         A `DataTree` of xarray with the groups `posterior_predictive`, `log_likelihood` and
-        `observed_data`. In each is the variable `y`, or one for each output of a model with
-        several, by its name; draws have the dimensions `chain` and `draw` in front of the rows.
+        `observed_data`. Each has the variable `y`, or, for a model with several outputs, one for
+        each output, by its name; draws have the dimensions `chain` and `draw` before the rows.
 
     Raises:
         ValueError: An argument has a value that it cannot have; the message says what it can be.

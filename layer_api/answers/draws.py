@@ -35,7 +35,7 @@ AT_ONCE = 2**22
 
 
 class Draws(np.ndarray):
-    """An array of draws by rows that knows what it holds, so that answers can be had of it.
+    """An array of draws by rows that knows what it holds, so that answers can be computed from it.
 
     Attributes:
         kind: what a draw is of: "linpred", "epred", "predict" or "log_lik".
@@ -81,28 +81,28 @@ def posterior_linpred(
 ):
     """Draw the raw outputs of a network, those of one function in each draw.
 
-    Use it for what the other answers do not give, and to have one set of draws for all of them:
-    they take what this returns in place of the model. A draw is a function: for two rows i and j,
+    Use it for what the other answers do not give, and to share one set of draws among them: they
+    take what this returns in place of the model. A draw is a function: for two rows i and j,
     `draws[:, i] - draws[:, j]` is the difference of their outputs under the posterior.
 
     Args:
         model: Keras model, built; a list of models that are one ensemble, over which the draws are
-            spread; or draws that `posterior_linpred()` returned, in place of `x` too.
+            spread; or draws that `posterior_linpred()` returned, which take the place of `x` too.
         x: Array with a row for each example, or a list or dictionary of arrays for a model with
             several inputs.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 
@@ -160,27 +160,27 @@ def posterior_epred(
 ):
     """Draw the expected values of observations, those of one function in each draw.
 
-    Use it for the curve that the network believes in, and how sure it is of that: the spread of
-    these draws is what more data would remove. Of classes these are probabilities.
+    Use it for the curve that the network expects, and for how sure it is of that curve: more data
+    would narrow the spread of these draws. Of classes these are probabilities.
 
     Args:
         model: Keras model, built; a list of models that are one ensemble, over which the draws are
-            spread; or draws that `posterior_linpred()` returned, in place of `x` too.
+            spread; or draws that `posterior_linpred()` returned, which take the place of `x` too.
         x: Array with a row for each example, or a list or dictionary of arrays for a model with
             several inputs.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 
@@ -220,27 +220,27 @@ def posterior_predict(
 ):
     """Draw observations from the posterior predictive distribution.
 
-    Use it for what will be seen: an observation for each row under each draw of the weights, so
-    that the noise of the data is in it as well as the doubt about the network.
+    Use it to simulate new observations: one for each row under each draw of the weights, so they
+    have both the noise of the data and the doubt about the network.
 
     Args:
         model: Keras model, built; a list of models that are one ensemble, over which the draws are
-            spread; or draws that `posterior_linpred()` returned, in place of `x` too.
+            spread; or draws that `posterior_linpred()` returned, which take the place of `x` too.
         x: Array with a row for each example, or a list or dictionary of arrays for a model with
             several inputs.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 
@@ -283,29 +283,29 @@ def log_lik(
 ):
     """Return the log density of observations, under each draw of the weights.
 
-    Use it to compare networks: its mean over draws on the scale of densities is the log score, and
-    what `loo::waic()` and `arviz.loo()` take is this array.
+    Use it to compare networks: its mean over draws, on the scale of densities, is the log score,
+    and `loo::waic()` and `arviz.loo()` take this array.
 
     Args:
         model: Keras model, built; a list of models that are one ensemble, over which the draws are
-            spread; or draws that `posterior_linpred()` returned, in place of `x` too.
+            spread; or draws that `posterior_linpred()` returned, which take the place of `x` too.
         x: Array with a row for each example, or a list or dictionary of arrays for a model with
             several inputs.
         y: Array of the observations, with as many rows as `x`, or a dictionary of those for a model
             with several outputs. Labels of classes are whole numbers from 0, or one-hot rows.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 
@@ -395,7 +395,7 @@ def log_density(outputs, y, name):
 
 
 def seed_for_draws(seed):
-    """Return the seed of what is drawn beside the weights: the user's, or another every time."""
+    """Return the seed for what is drawn besides the weights: the user's, or a new one each time."""
     return noise.drawn_seed() if seed is None else seed
 
 

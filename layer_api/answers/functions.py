@@ -160,7 +160,7 @@ class _Functions:
         return max(32, _BYTES // (4 * max(sum(widths), 1024)))
 
     def _draws_at_once(self, draws, rows):
-        """Return how many draws one run of the loop makes, such that all runs make equally many."""
+        """Return how many draws one run of the loop makes, the same number in all runs."""
         most = max(1, _PRODUCTS // (rows * max(self.model.count_params(), 1)))
         of_bytes = max(1, _BYTES // (4 * rows * self._columns()))
         runs = -(-draws // min(most, of_bytes, _MOST_DRAWS))

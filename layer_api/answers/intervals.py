@@ -3,7 +3,7 @@
     interval = quantiles of predict[s],       error[s] = y - predict[s]
     total = aleatoric + epistemic
 
-All but the intervals of weights are computed from draws of the posterior.
+All of these except the intervals of weights are computed from draws of the posterior.
 """
 
 import collections
@@ -135,10 +135,9 @@ def predictive_interval(
 ):
     """Return the interval that an observation of each row lies in with a given probability.
 
-    Use it to say in what range the next observation will be: the noise of the data is in it as
-    well as the doubt about the network. It is the central interval, which as many observations
-    fall below as above: quantiles `(1 - prob) / 2` and `(1 + prob) / 2` of the draws of
-    `posterior_predict()`.
+    Use it to say in what range the next observation will be: the noise of the data is in it as well
+    as the doubt about the network. It is the central interval, with as many observations below it
+    as above: quantiles `(1 - prob) / 2` and `(1 + prob) / 2` of the draws of `posterior_predict()`.
 
     Args:
         model: Keras model, built; a list of models that are one ensemble, over which the draws are
@@ -149,18 +148,18 @@ def predictive_interval(
             several inputs.
         prob: Number above 0 and below 1, the probability of the interval. Default `0.9`.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 
@@ -218,18 +217,18 @@ def predictive_error(
         y: Array of the observations, with as many rows as `x`, or a dictionary of those for a model
             with several outputs.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 
@@ -260,8 +259,8 @@ def predictive_error(
 def posterior_interval(model, prob=0.9):
     """Return the interval that each weight lies in with a given probability.
 
-    Use it to see which weights the data say something about: the interval of such a one is
-    narrower than its prior's, and may leave out 0. It is the central interval of the weight's own
+    Use it to see which weights the data have something to say about: the interval of such a weight
+    is narrower than its prior's, and may exclude 0. It is the central interval of the weight's own
     posterior. For normals, also those of a multivariate one, it is exact; a weight without
     uncertainty has two equal ends; of any other distribution it is taken from 10,000 draws, always
     the same.
@@ -324,16 +323,16 @@ def uncertainty(
 ):
     """Split the uncertainty of predictions into that of the data and that of the network.
 
-    Use it to tell rows where more data would help from rows where observations are noisy whatever
-    one does. The epistemic part is what more data would remove: functions drawn from the posterior
-    disagree. The aleatoric part stays: each of them says that observations vary.
+    Use it to tell rows where more data would help from rows where observations stay noisy. The
+    epistemic part is what more data would remove: functions drawn from the posterior disagree. The
+    aleatoric part stays: each of these functions says that observations vary.
 
     Of numbers these are variances, by the law of total variance:
 
         total = Var(y),    aleatoric = E[Var(y | weights)],    epistemic = Var(E[y | weights])
 
-    The variance over draws has the number of draws below it, without minus 1, so that the parts
-    add up exactly. Of classes, and of 0 and 1, these are entropies in nats:
+    The variance over draws divides by the number of draws, not by one less, so the parts add up
+    exactly. Of classes, and of 0 and 1, these are entropies in nats:
 
         total = H(E[p]),    aleatoric = E[H(p)],    epistemic = total - aleatoric >= 0
 
@@ -341,22 +340,22 @@ def uncertainty(
 
     Args:
         model: Keras model, built; a list of models that are one ensemble, over which the draws are
-            spread; or draws that `posterior_linpred()` returned, in place of `x` too.
+            spread; or draws that `posterior_linpred()` returned, which take the place of `x` too.
         x: Array with a row for each example, or a list or dictionary of arrays for a model with
             several inputs.
         draws: Whole number of at least 2, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 
@@ -667,7 +666,7 @@ def _by_output(values):
 
 
 def _refuse_missing(given, _):
-    """Refuse draws with NaN, from which counts and comparisons would make plausible numbers."""
+    """Refuse draws with NaN: counts and comparisons would turn them into plausible numbers."""
     if missing := int(np.isnan(np.asarray(given)).sum()):
         raise messages.invalid(
             "model",

@@ -328,8 +328,8 @@ class _LocScale(Likelihood):
 class NormalLikelihood(_LocScale):
     """Likelihood of normal observations, whose mean and standard deviation a network learns.
 
-    Use it as the loss of a regression. The network then says for each row how far an observation
-    is likely to be from its mean. Mean squared error instead takes every row for equally noisy, and
+    Use it as the loss of a regression. The network then says for each row how far an observation is
+    likely to be from its mean. Mean squared error instead treats every row as equally noisy, and
     fixes the noise: it is this loss with `scale=sqrt(0.5)`, up to a constant.
 
         outputs = [loc, untransformed_scale]
@@ -339,12 +339,12 @@ class NormalLikelihood(_LocScale):
     and `params_size(k)` units, for k numbers in each row of y: first all means, then all
     untransformed scales. Its other methods are `log_prob(y, outputs)`, `mean(outputs)`,
     `variance(outputs)`, `sample(outputs, seed)` and `distribution(outputs)`. They take any number
-    of axes in front of the last one.
+    of axes before the last one.
 
     Args:
-        scale: Float above 0, the standard deviation of all observations; the outputs are then the
-            means alone. Default `None`: the outputs have a column for it. For one that is learned
-            but the same in all rows, end the model with `layer_shared_scale()`.
+        scale: Float above 0, the standard deviation of all observations; the outputs are then only
+            the means. Default `None`: the outputs have a column for it. For one that is learned but
+            the same in all rows, end the model with `layer_shared_scale()`.
         **kwargs: Further arguments of `keras.losses.Loss`: `name`, `reduction` or `dtype`.
 
     Returns:
@@ -390,17 +390,17 @@ class NormalLikelihood(_LocScale):
 class LaplaceLikelihood(_LocScale):
     """Likelihood of observations with heavier tails than normal ones: the median is learned.
 
-    Use it for a regression with outliers: an observation pulls at the location with the same force,
-    however far it is away. Mean absolute error is this loss with `scale=1`, up to a constant.
+    Use it for a regression with outliers: an observation has the same influence on the location,
+    however far away it is. Mean absolute error is this loss with `scale=1`, up to a constant.
 
         outputs = [loc, untransformed_scale]
         y ~ Laplace(loc, 1e-5 + softplus(untransformed_scale))
 
-    Columns and methods are as those of `NormalLikelihood`.
+    Columns and methods are those of `NormalLikelihood`.
 
     Args:
         scale: Float above 0, the mean distance from the location, for all observations; the outputs
-            are then the locations alone. Default `None`: the outputs have a column for it.
+            are then only the locations. Default `None`: the outputs have a column for it.
         **kwargs: Further arguments of `keras.losses.Loss`: `name`, `reduction` or `dtype`.
 
     Returns:
@@ -447,11 +447,11 @@ class LogNormalLikelihood(_LocScale):
         outputs = [loc, untransformed_scale]
         log(y) ~ Normal(loc, 1e-5 + softplus(untransformed_scale))
 
-    `exp(loc)` is the median of y. Columns and methods are as those of `NormalLikelihood`.
+    `exp(loc)` is the median of y. Columns and methods are those of `NormalLikelihood`.
 
     Args:
         scale: Float above 0, the standard deviation of the logarithm of all observations; the
-            outputs are then the locations alone. Default `None`: the outputs have a column for it.
+            outputs are then only the locations. Default `None`: the outputs have a column for it.
         **kwargs: Further arguments of `keras.losses.Loss`: `name`, `reduction` or `dtype`.
 
     Returns:
@@ -508,14 +508,15 @@ class _StudentT(NamedTuple):
 
 @keras.saving.register_keras_serializable("layer_api")
 class StudentTLikelihood(_LocScale):
-    """Likelihood of observations of which a few are far out: Student's t distribution.
+    """Likelihood of observations with a few outliers: Student's t distribution.
 
-    Use it for a regression with outliers. An observation far from the location hardly pulls at it.
+    Use it for a regression with outliers. An observation far from the location has little influence
+    on it.
 
         outputs = [loc, untransformed_scale]
         y ~ StudentT(df, loc, 1e-5 + softplus(untransformed_scale))
 
-    Columns and methods are as those of `NormalLikelihood`; if `df` is learned, its columns are the
+    Columns and methods are those of `NormalLikelihood`; if `df` is learned, its columns are the
     last ones.
 
     Args:
@@ -616,12 +617,12 @@ class GammaLikelihood(_LogMean):
         y ~ Gamma(concentration, rate=concentration / exp(log_mean))
         concentration = 1e-5 + softplus(untransformed_concentration)
 
-    Columns are the logarithms of all means, then all untransformed concentrations. Methods are as
+    Columns are the logarithms of all means, then all untransformed concentrations. Methods are
     those of `NormalLikelihood`.
 
     Args:
         concentration: Float above 0, the concentration, or shape, of all observations; the outputs
-            are then the logarithms of the means alone. With 1 the distribution is exponential.
+            are then only the logarithms of the means. With 1 the distribution is exponential.
             Default `None`: the outputs have a column for it.
         **kwargs: Further arguments of `keras.losses.Loss`: `name`, `reduction` or `dtype`.
 
@@ -689,11 +690,11 @@ class BetaLikelihood(_LocScale):
         mean = sigmoid(logit_mean),    concentration = 1e-5 + softplus(untransformed_concentration)
 
     The variance is `mean * (1 - mean) / (1 + concentration)`. Columns are the logits of all means,
-    then all untransformed concentrations. Methods are as those of `NormalLikelihood`.
+    then all untransformed concentrations. Methods are those of `NormalLikelihood`.
 
     Args:
         concentration: Float above 0, the concentration of all observations; the outputs are then
-            the logits of the means alone. Default `None`: the outputs have a column for it.
+            only the logits of the means. Default `None`: the outputs have a column for it.
         **kwargs: Further arguments of `keras.losses.Loss`: `name`, `reduction` or `dtype`.
 
     Returns:
@@ -788,7 +789,7 @@ class BernoulliLikelihood(_OneBlock):
 
         outputs = logit,    P(y = 1) = sigmoid(logit)
 
-    Methods are as those of `NormalLikelihood`; `mean()` returns the probabilities of 1.
+    Methods are those of `NormalLikelihood`; `mean()` returns the probabilities of 1.
 
     Args:
         from_logits: Bool, whether the outputs are logits; else they are probabilities, as after the
@@ -861,7 +862,7 @@ class PoissonLikelihood(_OneBlock):
 
         outputs = log_rate,    y ~ Poisson(exp(log_rate))
 
-    Methods are as those of `NormalLikelihood`.
+    Methods are those of `NormalLikelihood`.
 
     Args:
         **kwargs: Further arguments of `keras.losses.Loss`: `name`, `reduction` or `dtype`.
@@ -921,20 +922,20 @@ class NegativeBinomialLikelihood(_LogMean):
     """Likelihood of counts that vary more than independent events do.
 
     Use it for counts whose variance is above their mean, such as numbers of visits or claims: rates
-    that differ in ways the inputs do not tell.
+    that differ in ways that the inputs do not explain.
 
         outputs = [log_mean, untransformed_total_count]
         variance(y) = mean + mean^2 / total_count
         mean = exp(log_mean),    total_count = 1e-5 + softplus(untransformed_total_count)
 
-    The larger `total_count`, the closer is the distribution to that of `PoissonLikelihood`. Columns
-    are the logarithms of all means, then all untransformed total counts. Methods are as those of
+    The larger `total_count`, the closer the distribution is to that of `PoissonLikelihood`. Columns
+    are the logarithms of all means, then all untransformed total counts. Methods are those of
     `NormalLikelihood`.
 
     Args:
         total_count: Float above 0, what others call the shape, size or inverse dispersion, for all
-            observations; the outputs are then the logarithms of the means alone. Default `None`:
-            the outputs have a column for it.
+            observations; the outputs are then only the logarithms of the means. Default `None`: the
+            outputs have a column for it.
         **kwargs: Further arguments of `keras.losses.Loss`: `name`, `reduction` or `dtype`.
 
     Returns:
@@ -1006,10 +1007,10 @@ class CategoricalLikelihood(Likelihood):
 
         outputs = [logit_0, logit_1, ...],    P(y = k) = softmax(outputs)[k]
 
-    `y` has labels 0, 1, ..., of shape `(rows,)` or `(rows, 1)`, or one-hot rows, of shape
-    `(rows, classes)`. Methods are as those of `NormalLikelihood`, with `params_size(classes)`;
-    `mean()` returns the probabilities of all classes, `variance()` those of the one-hot rows, and
-    `sample()` labels.
+    `y` has labels 0, 1, ..., of shape `(rows,)` or `(rows, 1)`, or one-hot rows, of shape `(rows,
+    classes)`. Methods are those of `NormalLikelihood`, with `params_size(classes)`; `mean()`
+    returns the probabilities of all classes, `variance()` those of the one-hot rows, and `sample()`
+    labels.
 
     Args:
         from_logits: Bool, whether the outputs are logits; else they are probabilities, as after the
@@ -1179,8 +1180,8 @@ class NormalMixtureLikelihood(Likelihood):
 
     The outputs have a logit for each component, then for the first component all locations and all
     untransformed scales, then for the second, and so on: `components * (1 + 2 * k)` columns for k
-    numbers in each row of y. All numbers of a row come from the same component. Methods are as
-    those of `NormalLikelihood`; mean and variance are those of the mixture.
+    numbers in each row of y. All numbers of a row come from the same component. Methods are those
+    of `NormalLikelihood`; mean and variance are those of the mixture.
 
     Args:
         components: Whole number of at least 1, how many normals are mixed.

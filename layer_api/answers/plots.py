@@ -58,24 +58,24 @@ def plot_interval(
         prob: Number above 0 and below 1, the probability of an interval, or several of them.
             Default `(0.5, 0.9)`.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, or its name. Default `None`: the one that the model is compiled
             with; cross-entropies of Keras are known.
         axes: Axes of matplotlib to draw into. Default `None`: those of a new figure.
 
     Returns:
-        The Axes, to be changed or saved.
+        The Axes, for you to change or save.
 
     Raises:
         ValueError: An argument has a value that it cannot have, or the model has several outputs;
@@ -149,24 +149,24 @@ def plot_predicted(
         y: Array of the observations, with as many rows as `x`.
         prob: Number above 0 and below 1, the probability of the intervals. Default `0.9`.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, or its name. Default `None`: the one that the model is compiled
             with; cross-entropies of Keras are known.
         axes: Axes of matplotlib to draw into. Default `None`: those of a new figure.
 
     Returns:
-        The Axes, to be changed or saved.
+        The Axes, for you to change or save.
 
     Raises:
         ValueError: An argument has a value that it cannot have, or the model has several outputs;
@@ -215,7 +215,7 @@ def plot_calibration(
 ):
     """Plot how often something happened against how often it was predicted to.
 
-    Use it to see whether a network is as sure of itself as it may be. Below the diagonal it is too
+    Use it to see whether the confidence of a network is justified. Below the diagonal it is too
     sure. Of numbers these are the shares of observations in intervals, with a histogram of the
     observations' ranks among the predictions below: flat where predictions are calibrated, a hill
     where they are too wide, a valley where too narrow. Of classes they are the frequencies in bins
@@ -229,24 +229,24 @@ def plot_calibration(
         y: Array of the observations, with as many rows as `x`. Labels of classes are whole numbers
             from 0, or one-hot rows.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, or its name. Default `None`: the one that the model is compiled
             with; cross-entropies of Keras are known.
         axes: Axes of matplotlib to draw into. Default `None`: those of a new figure.
 
     Returns:
-        The Axes, to be changed or saved. Those of the histogram are in `axes.figure.axes`.
+        The Axes, for you to change or save. Those of the histogram are in `axes.figure.axes`.
 
     Raises:
         ValueError: An argument has a value that it cannot have, or the model has several outputs;
@@ -317,24 +317,24 @@ def plot_uncertainty(
         x: Array with a row for each example.
         feature: Whole number from 0, the column of `x` on the horizontal axis. Default `0`.
         draws: Whole number of at least 2, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, or its name. Default `None`: the one that the model is compiled
             with; cross-entropies of Keras are known.
         axes: Axes of matplotlib to draw into. Default `None`: those of a new figure.
 
     Returns:
-        The Axes, to be changed or saved.
+        The Axes, for you to change or save.
 
     Raises:
         ValueError: An argument has a value that it cannot have, or the model has several outputs;
@@ -388,7 +388,7 @@ def plot_weights(model, prob=0.9, most=30, axes=None):
         axes: Axes of matplotlib to draw into. Default `None`: those of a new figure.
 
     Returns:
-        The Axes, to be changed or saved.
+        The Axes, for you to change or save.
 
     Raises:
         ValueError: `prob` or `most` has a value that it cannot have, or `model` is not built or has
@@ -431,9 +431,9 @@ def plot_weights(model, prob=0.9, most=30, axes=None):
 def plot_history(history, axes=None, metrics=None):
     """Plot how a training went, in a panel for each metric that was recorded.
 
-    Use it to see whether a network is trained to the end, and whether it fits the data or its prior
-    more: the loss comes first, then `nll`, `kl` and `kl_weight`, where `KLHistory()` recorded them,
-    then all others. What was recorded of validation data is in the same panel.
+    Use it to see whether training has finished, and whether the network fits the data or its prior:
+    the loss comes first, then `nll`, `kl` and `kl_weight`, where `KLHistory()` recorded them, then
+    all others. What was recorded of validation data is in the same panel.
 
     Args:
         history: What `fit()` of a Keras model returned, or its dictionary `history`.
@@ -442,7 +442,7 @@ def plot_history(history, axes=None, metrics=None):
         metrics: Name or list of names of the metrics to show, without `val_`. Default `None`: all.
 
     Returns:
-        An array of the Axes, to be changed or saved.
+        An array of the Axes, for you to change or save.
 
     Raises:
         ValueError: Nothing was recorded, or no metric of that name, or `axes` are not as many as
@@ -543,7 +543,7 @@ def _drawn(arguments, y, check, least=1):
 
 
 def _refuse_several(outputs, name):
-    """Refuse a model with several outputs, and one of which it is not known what they mean."""
+    """Refuse a model with several outputs, or with outputs of unknown meaning."""
     if name is not None:
         raise messages.invalid(
             "model",

@@ -106,7 +106,7 @@ def score(
     """Score predictions of observations that the network has not seen.
 
     Use it to compare networks by the whole of what they predict: a network that is too sure of
-    itself scores worse than its mean alone would tell. Log score and CRPS are proper: no other
+    itself scores worse than its mean would suggest. Log score and CRPS are proper: no other
     prediction scores better, on average, than the distribution that observations are from.
 
     Of numbers the scores are:
@@ -128,7 +128,7 @@ def score(
       summed over the classes. For two classes it is twice `(p - y)^2`. The lower, the better.
     - `ece`: expected calibration error, the mean distance of the largest probability from the
       accuracy, over 15 bins of that probability of equal width, weighted by their rows. Chance
-      makes it positive for a calibrated network, too: the more, the fewer rows there are.
+      makes it positive even for a calibrated network, and more so the fewer rows there are.
 
     Where an observation has several numbers, `log_score` is that of all of them together; the
     others are means over them.
@@ -139,24 +139,24 @@ def score(
 
     Args:
         model: Keras model, built; a list of models that are one ensemble, over which the draws are
-            spread; or draws that `posterior_linpred()` returned, in place of `x` too.
+            spread; or draws that `posterior_linpred()` returned, which take the place of `x` too.
         x: Array with a row for each example, or a list or dictionary of arrays for a model with
             several inputs.
         y: Array of the observations, with as many rows as `x`, or a dictionary of those for a model
             with several outputs. Labels of classes are whole numbers from 0, or one-hot rows.
         draws: Whole number of at least 2, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 
@@ -220,24 +220,24 @@ def calibration(
 
     Args:
         model: Keras model, built; a list of models that are one ensemble, over which the draws are
-            spread; or draws that `posterior_linpred()` returned, in place of `x` too.
+            spread; or draws that `posterior_linpred()` returned, which take the place of `x` too.
         x: Array with a row for each example, or a list or dictionary of arrays for a model with
             several inputs.
         y: Array of the observations, with as many rows as `x`, or a dictionary of those for a model
             with several outputs. Labels of classes are whole numbers from 0, or one-hot rows.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
         joint: Whether a draw is one function: one set of weights for all rows. `False`: each layer
-            draws as its call does, by rows where its estimator does so, which is cheaper for few
+            draws as in a call, separately by rows if its estimator does, which is cheaper for few
             rows; draws of two rows then say nothing about their difference. Default `True`.
-        training: Whether layers of Keras act as while they train: a network with Dropout is then
-            drawn from too. Batch normalization stays as it is. Default `False`.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        training: Whether layers of Keras behave as in training, so that a network with Dropout can
+            be drawn from. Batch normalization stays as it is. Default `False`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 

@@ -30,15 +30,15 @@ def draw_weights(model, draws=1000, seed=None, variable=None, regex=False, first
     """Draw the weights of a network, those of one function in each draw.
 
     Use it to see how weights depend on each other, or what a function of them is under the
-    posterior. Under the same seed the draws are those of the other answers: draw s has the weights
-    of the function that draw s of `posterior_linpred()` is. The weights are those that layers
+    posterior. Under the same seed the draws match those of the other answers: draw s has the
+    weights of the function in draw s of `posterior_linpred()`. The weights are those that layers
     compute with: where `*_posterior_tensor_fn` is `"mean"`, all draws are equal.
 
     Args:
         model: Model or layer of Keras, built. The layers of models inside it count too.
         draws: Whole number of at least 1, how many draws. Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. Default `None`: the model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. Default `None`: the draws
+            continue the model's noise, as that many calls would.
         variable: Text or list of texts, which weights: names such as `"dense/kernel[0,1]"`, or
             `"dense/kernel"` for all of them. Default `None`: all weights.
         regex: Whether `variable` has regular expressions, which are searched for in the names.
@@ -216,7 +216,7 @@ def _number(tensor):
 
 
 def overview(model, likelihood=None):
-    """Return what a model is in few numbers, by name.
+    """Return a few numbers that describe a model, by name.
 
     Args:
         model: Keras model, built.

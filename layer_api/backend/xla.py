@@ -1,11 +1,10 @@
 """Arithmetic that XLA compiles into few loops, under TensorFlow and under JAX.
 
-XLA puts into memory, in a loop of its own, what several loops use and what is expensive:
-quotients, exponentials, logarithms and roots. It computes everything else again in each of these
-loops. So what several loops are to share ends here with a quotient: by `opaque_one`, a tensor that
-is 1.0 but whose value XLA does not know, where it would not end with one by itself. What they are
-not to share, since keeping an exponential takes longer than computing it again, is written in two
-ways.
+XLA puts into memory, in a loop of its own, what several loops use and what is expensive: quotients,
+exponentials, logarithms and roots. It computes everything else again in each of these loops. So
+what several loops are to share ends here with a quotient: by `opaque_one`, a tensor that is 1.0 but
+whose value XLA does not know, where it would not end with one by itself. What they should not
+share, because keeping an exponential takes longer than computing it again, is written in two ways.
 
 Functions by series, exact to float32's precision, stand for those that XLA calls a library for.
 """
@@ -100,7 +99,7 @@ def group(n):
 def divergence(loc, scale, p_loc, p_scale, group, bitcast):
     """Return the divergence of each weight, -log r + (r^2 + d^2 - 1) / 2, in sums over groups.
 
-    See `distributions.kl_divergence`. As a logarithm takes long, one serves for a group of weights:
+    See `distributions.kl_divergence`. A logarithm takes long, so one serves a group of weights:
 
         sum(log r) = sum(n) log 2 + log(product(m)),    r = m 2^n,    1 <= m < 2
 

@@ -25,8 +25,8 @@ class AutoregressiveNetwork(SeededLayer):
         hidden = activation(hidden @ (mask * kernel) + bias)
         p(x) = product over i of p(x[i] | all x[j] with order[j] < order[i])
 
-    A unit of degree d gets its inputs from units of degree d at most, and an output from units of a
-    degree below its own.
+    A unit of degree d gets its inputs from units of degree d or less; an output gets them from
+    units of a degree below its own.
 
     Args:
         params: Whole number of at least 1, the number of outputs for every input.

@@ -159,8 +159,8 @@ class _Conv(Convolution):
         strides: Whole number of at least 1, or one for each dimension: the step of the window.
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-            have the positions of the inputs; in one dimension also `"causal"`, with zeros in
-            front alone, such that no output depends on later inputs. Default `"valid"`.
+            have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -261,7 +261,7 @@ class Conv1DFlipout(Flipout, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -272,22 +272,26 @@ class Conv1DFlipout(Flipout, _Conv):
             Default `None`.
         activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
         trainable: Bool, whether training updates the weights. Default `True`.
-        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
-            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
-            add_variable_fn)` that returns a distribution of the backend's library; Flipout and
-            local reparameterization take independent normals only. Default `"mean_field_normal"`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: `MeanFieldNormal()`, or
+            its name, `"mean_field_normal"`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns a distribution of the backend's library. It has to be one
+            of independent normals. Default `"mean_field_normal"`.
         kernel_posterior_tensor_fn: Value that stands for the distribution of the kernel in one
-            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior;
-            under Flipout the perturbation, whose mean is zero; under local reparameterization the
-            distribution of the outputs before the bias. Default `"sample"`.
-        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
-            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence. Default
+            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the perturbation,
+            whose mean is zero. Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`; a function as for
+            `kernel_posterior_fn`; or `None` for no prior and no divergence. Default
             `"standard_normal"`.
-        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
-        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
-            Default `"deterministic"`, a point estimate.
+        kernel_divergence_fn: Divergence of posterior from prior: `KLDivergence()` or
+            `MonteCarloKL()`, or its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p,
+            sample)` of posterior, prior and a value drawn from the posterior; or `None` for none.
+            Default `"kl_divergence"`.
+        bias_posterior_fn: Distribution of the bias: `MeanFieldNormal()`, `MultivariateNormalTriL()`
+            or `Deterministic()`, or its name, such as `"multivariate_normal_tril"`; a function as
+            for `kernel_posterior_fn`, of any distribution; or `None` for no bias. Default
+            `"deterministic"`, a point estimate.
         bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default `"sample"`.
         bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
         bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
@@ -364,7 +368,7 @@ class Conv1DReparameterization(Reparameterization, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -375,22 +379,27 @@ class Conv1DReparameterization(Reparameterization, _Conv):
             Default `None`.
         activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
         trainable: Bool, whether training updates the weights. Default `True`.
-        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
-            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
-            add_variable_fn)` that returns a distribution of the backend's library; Flipout and
-            local reparameterization take independent normals only. Default `"mean_field_normal"`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: `MeanFieldNormal()`,
+            `MultivariateNormalTriL()` or `Deterministic()`, or its name, such as
+            `"multivariate_normal_tril"`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns a distribution of the backend's library. Default
+            `"mean_field_normal"`.
         kernel_posterior_tensor_fn: Value that stands for the distribution of the kernel in one
-            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior;
-            under Flipout the perturbation, whose mean is zero; under local reparameterization the
-            distribution of the outputs before the bias. Default `"sample"`.
-        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
-            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence. Default
+            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior.
+            Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`; a function as for
+            `kernel_posterior_fn`; or `None` for no prior and no divergence. Default
             `"standard_normal"`.
-        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
-        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
-            Default `"deterministic"`, a point estimate.
+        kernel_divergence_fn: Divergence of posterior from prior: `KLDivergence()` or
+            `MonteCarloKL()`, or its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p,
+            sample)` of posterior, prior and a value drawn from the posterior; or `None` for none.
+            Default `"kl_divergence"`.
+        bias_posterior_fn: Distribution of the bias: `MeanFieldNormal()`, `MultivariateNormalTriL()`
+            or `Deterministic()`, or its name, such as `"multivariate_normal_tril"`; a function as
+            for `kernel_posterior_fn`, of any distribution; or `None` for no bias. Default
+            `"deterministic"`, a point estimate.
         bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default `"sample"`.
         bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
         bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
@@ -469,7 +478,7 @@ class Conv2DFlipout(Flipout, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -480,22 +489,26 @@ class Conv2DFlipout(Flipout, _Conv):
             Default `None`.
         activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
         trainable: Bool, whether training updates the weights. Default `True`.
-        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
-            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
-            add_variable_fn)` that returns a distribution of the backend's library; Flipout and
-            local reparameterization take independent normals only. Default `"mean_field_normal"`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: `MeanFieldNormal()`, or
+            its name, `"mean_field_normal"`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns a distribution of the backend's library. It has to be one
+            of independent normals. Default `"mean_field_normal"`.
         kernel_posterior_tensor_fn: Value that stands for the distribution of the kernel in one
-            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior;
-            under Flipout the perturbation, whose mean is zero; under local reparameterization the
-            distribution of the outputs before the bias. Default `"sample"`.
-        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
-            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence. Default
+            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the perturbation,
+            whose mean is zero. Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`; a function as for
+            `kernel_posterior_fn`; or `None` for no prior and no divergence. Default
             `"standard_normal"`.
-        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
-        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
-            Default `"deterministic"`, a point estimate.
+        kernel_divergence_fn: Divergence of posterior from prior: `KLDivergence()` or
+            `MonteCarloKL()`, or its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p,
+            sample)` of posterior, prior and a value drawn from the posterior; or `None` for none.
+            Default `"kl_divergence"`.
+        bias_posterior_fn: Distribution of the bias: `MeanFieldNormal()`, `MultivariateNormalTriL()`
+            or `Deterministic()`, or its name, such as `"multivariate_normal_tril"`; a function as
+            for `kernel_posterior_fn`, of any distribution; or `None` for no bias. Default
+            `"deterministic"`, a point estimate.
         bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default `"sample"`.
         bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
         bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
@@ -572,7 +585,7 @@ class Conv2DReparameterization(Reparameterization, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -583,22 +596,27 @@ class Conv2DReparameterization(Reparameterization, _Conv):
             Default `None`.
         activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
         trainable: Bool, whether training updates the weights. Default `True`.
-        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
-            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
-            add_variable_fn)` that returns a distribution of the backend's library; Flipout and
-            local reparameterization take independent normals only. Default `"mean_field_normal"`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: `MeanFieldNormal()`,
+            `MultivariateNormalTriL()` or `Deterministic()`, or its name, such as
+            `"multivariate_normal_tril"`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns a distribution of the backend's library. Default
+            `"mean_field_normal"`.
         kernel_posterior_tensor_fn: Value that stands for the distribution of the kernel in one
-            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior;
-            under Flipout the perturbation, whose mean is zero; under local reparameterization the
-            distribution of the outputs before the bias. Default `"sample"`.
-        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
-            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence. Default
+            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior.
+            Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`; a function as for
+            `kernel_posterior_fn`; or `None` for no prior and no divergence. Default
             `"standard_normal"`.
-        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
-        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
-            Default `"deterministic"`, a point estimate.
+        kernel_divergence_fn: Divergence of posterior from prior: `KLDivergence()` or
+            `MonteCarloKL()`, or its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p,
+            sample)` of posterior, prior and a value drawn from the posterior; or `None` for none.
+            Default `"kl_divergence"`.
+        bias_posterior_fn: Distribution of the bias: `MeanFieldNormal()`, `MultivariateNormalTriL()`
+            or `Deterministic()`, or its name, such as `"multivariate_normal_tril"`; a function as
+            for `kernel_posterior_fn`, of any distribution; or `None` for no bias. Default
+            `"deterministic"`, a point estimate.
         bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default `"sample"`.
         bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
         bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
@@ -677,7 +695,7 @@ class Conv3DFlipout(Flipout, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -688,22 +706,26 @@ class Conv3DFlipout(Flipout, _Conv):
             Default `None`.
         activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
         trainable: Bool, whether training updates the weights. Default `True`.
-        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
-            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
-            add_variable_fn)` that returns a distribution of the backend's library; Flipout and
-            local reparameterization take independent normals only. Default `"mean_field_normal"`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: `MeanFieldNormal()`, or
+            its name, `"mean_field_normal"`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns a distribution of the backend's library. It has to be one
+            of independent normals. Default `"mean_field_normal"`.
         kernel_posterior_tensor_fn: Value that stands for the distribution of the kernel in one
-            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior;
-            under Flipout the perturbation, whose mean is zero; under local reparameterization the
-            distribution of the outputs before the bias. Default `"sample"`.
-        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
-            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence. Default
+            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the perturbation,
+            whose mean is zero. Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`; a function as for
+            `kernel_posterior_fn`; or `None` for no prior and no divergence. Default
             `"standard_normal"`.
-        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
-        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
-            Default `"deterministic"`, a point estimate.
+        kernel_divergence_fn: Divergence of posterior from prior: `KLDivergence()` or
+            `MonteCarloKL()`, or its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p,
+            sample)` of posterior, prior and a value drawn from the posterior; or `None` for none.
+            Default `"kl_divergence"`.
+        bias_posterior_fn: Distribution of the bias: `MeanFieldNormal()`, `MultivariateNormalTriL()`
+            or `Deterministic()`, or its name, such as `"multivariate_normal_tril"`; a function as
+            for `kernel_posterior_fn`, of any distribution; or `None` for no bias. Default
+            `"deterministic"`, a point estimate.
         bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default `"sample"`.
         bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
         bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
@@ -780,7 +802,7 @@ class Conv3DReparameterization(Reparameterization, _Conv):
             Default `1`.
         padding: `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
             have the positions of the inputs; in one dimension also `"causal"`, with zeros in front
-            alone, such that no output depends on later inputs. Default `"valid"`.
+            only, so that no output depends on later inputs. Default `"valid"`.
         data_format: `"channels_last"` for inputs of shape `(batch, ..., channels)`,
             `"channels_first"` for `(batch, channels, ...)`, or `None` for what Keras is configured
             to use. Default `"channels_last"`.
@@ -791,22 +813,27 @@ class Conv3DReparameterization(Reparameterization, _Conv):
             Default `None`.
         activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
         trainable: Bool, whether training updates the weights. Default `True`.
-        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
-            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
-            add_variable_fn)` that returns a distribution of the backend's library; Flipout and
-            local reparameterization take independent normals only. Default `"mean_field_normal"`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: `MeanFieldNormal()`,
+            `MultivariateNormalTriL()` or `Deterministic()`, or its name, such as
+            `"multivariate_normal_tril"`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns a distribution of the backend's library. Default
+            `"mean_field_normal"`.
         kernel_posterior_tensor_fn: Value that stands for the distribution of the kernel in one
-            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior;
-            under Flipout the perturbation, whose mean is zero; under local reparameterization the
-            distribution of the outputs before the bias. Default `"sample"`.
-        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
-            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence. Default
+            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior.
+            Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`; a function as for
+            `kernel_posterior_fn`; or `None` for no prior and no divergence. Default
             `"standard_normal"`.
-        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
-        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
-            Default `"deterministic"`, a point estimate.
+        kernel_divergence_fn: Divergence of posterior from prior: `KLDivergence()` or
+            `MonteCarloKL()`, or its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p,
+            sample)` of posterior, prior and a value drawn from the posterior; or `None` for none.
+            Default `"kl_divergence"`.
+        bias_posterior_fn: Distribution of the bias: `MeanFieldNormal()`, `MultivariateNormalTriL()`
+            or `Deterministic()`, or its name, such as `"multivariate_normal_tril"`; a function as
+            for `kernel_posterior_fn`, of any distribution; or `None` for no bias. Default
+            `"deterministic"`, a point estimate.
         bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default `"sample"`.
         bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
         bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.

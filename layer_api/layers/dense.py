@@ -107,22 +107,26 @@ class DenseFlipout(Flipout, _Dense):
             Default `None`.
         activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
         trainable: Bool, whether training updates the weights. Default `True`.
-        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
-            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
-            add_variable_fn)` that returns a distribution of the backend's library; Flipout and
-            local reparameterization take independent normals only. Default `"mean_field_normal"`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: `MeanFieldNormal()`, or
+            its name, `"mean_field_normal"`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns a distribution of the backend's library. It has to be one
+            of independent normals. Default `"mean_field_normal"`.
         kernel_posterior_tensor_fn: Value that stands for the distribution of the kernel in one
-            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior;
-            under Flipout the perturbation, whose mean is zero; under local reparameterization the
-            distribution of the outputs before the bias. Default `"sample"`.
-        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
-            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence. Default
+            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the perturbation,
+            whose mean is zero. Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`; a function as for
+            `kernel_posterior_fn`; or `None` for no prior and no divergence. Default
             `"standard_normal"`.
-        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
-        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
-            Default `"deterministic"`, a point estimate.
+        kernel_divergence_fn: Divergence of posterior from prior: `KLDivergence()` or
+            `MonteCarloKL()`, or its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p,
+            sample)` of posterior, prior and a value drawn from the posterior; or `None` for none.
+            Default `"kl_divergence"`.
+        bias_posterior_fn: Distribution of the bias: `MeanFieldNormal()`, `MultivariateNormalTriL()`
+            or `Deterministic()`, or its name, such as `"multivariate_normal_tril"`; a function as
+            for `kernel_posterior_fn`, of any distribution; or `None` for no bias. Default
+            `"deterministic"`, a point estimate.
         bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default `"sample"`.
         bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
         bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
@@ -192,22 +196,27 @@ class DenseReparameterization(Reparameterization, _Dense):
             Default `None`.
         activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
         trainable: Bool, whether training updates the weights. Default `True`.
-        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
-            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
-            add_variable_fn)` that returns a distribution of the backend's library; Flipout and
-            local reparameterization take independent normals only. Default `"mean_field_normal"`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: `MeanFieldNormal()`,
+            `MultivariateNormalTriL()` or `Deterministic()`, or its name, such as
+            `"multivariate_normal_tril"`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns a distribution of the backend's library. Default
+            `"mean_field_normal"`.
         kernel_posterior_tensor_fn: Value that stands for the distribution of the kernel in one
-            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior;
-            under Flipout the perturbation, whose mean is zero; under local reparameterization the
-            distribution of the outputs before the bias. Default `"sample"`.
-        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
-            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence. Default
+            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior.
+            Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`; a function as for
+            `kernel_posterior_fn`; or `None` for no prior and no divergence. Default
             `"standard_normal"`.
-        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
-        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
-            Default `"deterministic"`, a point estimate.
+        kernel_divergence_fn: Divergence of posterior from prior: `KLDivergence()` or
+            `MonteCarloKL()`, or its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p,
+            sample)` of posterior, prior and a value drawn from the posterior; or `None` for none.
+            Default `"kl_divergence"`.
+        bias_posterior_fn: Distribution of the bias: `MeanFieldNormal()`, `MultivariateNormalTriL()`
+            or `Deterministic()`, or its name, such as `"multivariate_normal_tril"`; a function as
+            for `kernel_posterior_fn`, of any distribution; or `None` for no bias. Default
+            `"deterministic"`, a point estimate.
         bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default `"sample"`.
         bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
         bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.
@@ -281,22 +290,26 @@ class DenseLocalReparameterization(LocalReparameterization, _Dense):
             Default `None`.
         activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
         trainable: Bool, whether training updates the weights. Default `True`.
-        kernel_posterior_fn: Distribution of the kernel that training fits: a name, a config object
-            such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
-            add_variable_fn)` that returns a distribution of the backend's library; Flipout and
-            local reparameterization take independent normals only. Default `"mean_field_normal"`.
+        kernel_posterior_fn: Distribution of the kernel that training fits: `MeanFieldNormal()`, or
+            its name, `"mean_field_normal"`, or a function `(dtype, shape, name, trainable,
+            add_variable_fn)` that returns a distribution of the backend's library. It has to be one
+            of independent normals. Default `"mean_field_normal"`.
         kernel_posterior_tensor_fn: Value that stands for the distribution of the kernel in one
-            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior;
-            under Flipout the perturbation, whose mean is zero; under local reparameterization the
-            distribution of the outputs before the bias. Default `"sample"`.
-        kernel_prior_fn: Distribution of the kernel before the data: a name, a config object, a
-            function as for `kernel_posterior_fn`, or `None` for no prior and no divergence. Default
+            call: `"sample"`, `"mean"`, or a function of a distribution. It gets the distribution of
+            the outputs before the bias. Default `"sample"`.
+        kernel_prior_fn: Distribution of the kernel before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`; a function as for
+            `kernel_posterior_fn`; or `None` for no prior and no divergence. Default
             `"standard_normal"`.
-        kernel_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
-        bias_posterior_fn: As `kernel_posterior_fn`, but of any distribution; `None` for no bias.
-            Default `"deterministic"`, a point estimate.
+        kernel_divergence_fn: Divergence of posterior from prior: `KLDivergence()` or
+            `MonteCarloKL()`, or its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p,
+            sample)` of posterior, prior and a value drawn from the posterior; or `None` for none.
+            Default `"kl_divergence"`.
+        bias_posterior_fn: Distribution of the bias: `MeanFieldNormal()`, `MultivariateNormalTriL()`
+            or `Deterministic()`, or its name, such as `"multivariate_normal_tril"`; a function as
+            for `kernel_posterior_fn`, of any distribution; or `None` for no bias. Default
+            `"deterministic"`, a point estimate.
         bias_posterior_tensor_fn: As `kernel_posterior_tensor_fn`, for the bias. Default `"sample"`.
         bias_prior_fn: As `kernel_prior_fn`, for the bias. Default `None`, no prior.
         bias_divergence_fn: As `kernel_divergence_fn`, for the bias. Default `"kl_divergence"`.

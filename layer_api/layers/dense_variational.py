@@ -41,7 +41,7 @@ class JointWeight(FunctionsOfAWeight):
         return not all(map(is_block, self._meant.values()))
 
     def prepare(self, kernel_size, bias_size, variables, example):
-        """Have a user's functions make theirs, and try all on throw-away values.
+        """Call a user's functions for the functions of the inputs; try all on throw-away values.
 
         Args:
             kernel_size: whole number, of the elements of the kernel.
@@ -122,8 +122,8 @@ class JointWeight(FunctionsOfAWeight):
 class DenseVariational(DrawingLayer):
     """Densely-connected layer whose kernel and bias have one joint distribution.
 
-    Use it where weights are to depend on each other, where the bias is as uncertain as the kernel,
-    or where a prior is to be learned. One draw serves the whole batch:
+    Use it where weights should depend on each other, where the bias is as uncertain as the kernel,
+    or where the prior is learned. One draw serves the whole batch:
 
         kernel, bias ~ posterior
         outputs = activation(inputs @ kernel + bias)
@@ -141,13 +141,16 @@ class DenseVariational(DrawingLayer):
 
     Args:
         units: Whole number of at least 1, the number of outputs (the size of their last axis).
-        make_posterior_fn: Distribution of the weights that training fits: a name, a config object
-            such as `MultivariateNormalTriL()`, or a function `(kernel_size, bias_size, dtype)` that
+        make_posterior_fn: Distribution of the weights that training fits: `MeanFieldNormal()`,
+            `MultivariateNormalTriL()` or `Deterministic()`, or its name, such as
+            `"multivariate_normal_tril"`, or a function `(kernel_size, bias_size, dtype)` that
             returns a function, layer or model, which gets the inputs and returns a distribution of
             the backend's library over a vector of `kernel_size + bias_size` numbers. The variables
             of a Keras layer or model become weights of this layer. Default `"mean_field_normal"`.
-        make_prior_fn: Distribution of the weights before the data, as for `make_posterior_fn`.
-            Default `"standard_normal"`.
+        make_prior_fn: Distribution of the weights before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`, or a function as for
+            `make_posterior_fn`. Default `"standard_normal"`.
         kl_weight: Number of at least 0, the factor on the divergence. Default `None`, which is 1.
         kl_use_exact: Bool, whether the divergence is the closed form, which must be known for the
             two distributions, or `log q(w) - log p(w)` at the weights `w` that the last call drew,

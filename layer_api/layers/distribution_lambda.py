@@ -15,7 +15,7 @@ class DistributionLambda(Layer):
 
         outputs = make_distribution_fn(inputs)
 
-    It cannot be the output layer of a model that `fit()` trains, as Keras 3 passes tensors alone to
+    It cannot be the output layer of a model that `fit()` trains, as Keras 3 passes only tensors to
     a loss. There, let the last layer return the parameters, and pass the negative log-likelihood as
     the loss: one that is ready, such as `NormalLikelihood`, or a function of the targets and these
     parameters.

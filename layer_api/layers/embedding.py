@@ -18,7 +18,7 @@ class EmbeddingReparameterization(VariationalLayer):
     """Embedding with weight uncertainty, by reparameterization.
 
     Use it in place of `keras.layers.Embedding`, for words, products or other categories, where you
-    want the network to know which of them it has seen little of. The vectors are drawn from
+    want the network to know which of them it has seen only rarely. The vectors are drawn from
     distributions that training fits, and every call draws again:
 
         embeddings ~ posterior
@@ -43,19 +43,23 @@ class EmbeddingReparameterization(VariationalLayer):
         output_dim: Whole number of at least 1, the size of the vectors.
         activity_regularizer: Keras regularizer of the outputs, or `None`. Default `None`.
         trainable: Bool, whether training updates the weights. Default `True`.
-        embeddings_posterior_fn: Distribution of the embeddings that training fits: a name, a config
-            object such as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable,
+        embeddings_posterior_fn: Distribution of the embeddings that training fits:
+            `MeanFieldNormal()`, `MultivariateNormalTriL()` or `Deterministic()`, or its name, such
+            as `"multivariate_normal_tril"`, or a function `(dtype, shape, name, trainable,
             add_variable_fn)` that returns a distribution of the backend's library. Default
             `"mean_field_normal"`.
         embeddings_posterior_tensor_fn: Value that stands for the distribution of the embeddings in
             one call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior.
             Default `"sample"`.
-        embeddings_prior_fn: Distribution of the embeddings before the data: a name, a config
-            object, a function as for `embeddings_posterior_fn`, or `None` for no prior and no
-            divergence. Default `"standard_normal"`.
-        embeddings_divergence_fn: Divergence of posterior from prior: a name, a config object, a
-            function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or
-            `None` for none. Default `"kl_divergence"`.
+        embeddings_prior_fn: Distribution of the embeddings before the data: `StandardNormal()`,
+            `NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or
+            `PretrainedNormal()`, or its name, such as `"laplace"`; a function as for
+            `embeddings_posterior_fn`; or `None` for no prior and no divergence. Default
+            `"standard_normal"`.
+        embeddings_divergence_fn: Divergence of posterior from prior: `KLDivergence()` or
+            `MonteCarloKL()`, or its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p,
+            sample)` of posterior, prior and a value drawn from the posterior; or `None` for none.
+            Default `"kl_divergence"`.
         mask_zero: Bool, whether 0 stands for padding, which later layers leave out. Default
             `False`.
         seed: Whole number from 0 to 2147483647 that governs every draw of the layer, the initial

@@ -12,9 +12,9 @@ from layer_api.layers.base import SeededLayer
 class SharedScale(SeededLayer):
     """Layer that appends trainable columns to its inputs, the same in all rows.
 
-    Use it as the last layer in front of a likelihood such as `NormalLikelihood`, where the noise of
-    the data is to be learned but is the same everywhere: the layers before it return the locations,
-    and this one adds the untransformed scales.
+    Use it as the last layer before a likelihood such as `NormalLikelihood`, where the noise of the
+    data is learned but is the same everywhere: the layers before it return the locations, and this
+    one adds the untransformed scales.
 
         outputs = [inputs, variable]
 

@@ -18,7 +18,7 @@ class VariableLayer(SeededLayer):
 
         outputs = activation(variable)
 
-    The outputs have the shape of the variable alone, without an axis for the batch.
+    The outputs have the shape of the variable, without an axis for the batch.
 
     Args:
         shape: Whole number of at least 1, or a list of them, the shape of the variable and of the

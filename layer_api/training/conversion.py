@@ -1,6 +1,6 @@
 """From a trained network of Keras to a variational one, and back.
 
-The two directions share one table, of which layer of Keras is which layer of this package.
+The two directions share one table, which maps layers of Keras to layers of this package.
 """
 
 import warnings
@@ -97,8 +97,8 @@ def to_bayesian(
     Use it to have a network report its uncertainty without training it from scratch: layers of
     Keras become variational ones whose posterior means are the trained weights `w`, with standard
     deviations `scale * abs(w)` (MOPED, Krishnan et al. 2020). Train the new model on, with the
-    divergence, before you read its uncertainty: until then the standard deviations say nothing of
-    the data.
+    divergence, before you read its uncertainty: until then the standard deviations say nothing
+    about the data.
 
     `keras.layers.Dense`, `Conv1D`, `Conv2D`, `Conv3D`, `DepthwiseConv2D` and `Embedding` are
     converted, in models inside the model too. Biases stay point estimates. So does everything else:

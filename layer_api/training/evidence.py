@@ -90,13 +90,13 @@ def elbo(
             with several outputs. Labels of classes are whole numbers from 0, or one-hot rows.
         draws: Whole number of at least 1, how many draws the mean over the posterior is taken from.
             Default `1000`.
-        seed: Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-            the model's noise. The same seed repeats them, in both languages. Default `None`: the
-            model's noise goes on as after as many calls.
+        seed: Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them,
+            in both languages. Default `None`: the draws continue the model's noise, as that many
+            calls would.
         batch_size: Whole number of at least 1, how many rows are computed together. The draws do
             not depend on it. Default `None`: as many as a quarter of a gigabyte allows.
-        verbose: Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they
-            take some seconds. Default `"auto"`.
+        verbose: Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once
+            they take some seconds. Default `"auto"`.
         likelihood: Likelihood, its name, or a dictionary of those for several outputs. Default
             `None`: the one that the model is compiled with; cross-entropies of Keras are known.
 

@@ -74,9 +74,9 @@ class KLHistory(keras.callbacks.Callback):
     - `kl_weight`: the layers' own weight of it; where they differ, the weighted divergence over
       the divergence.
 
-    They are means over the batches of the epoch, as the loss is. The callback adds no more than
-    that to a step: the divergences are those that the loss has anyway. A callback that watches
-    `val_nll`, such as `EarlyStopping`, takes `mode="min"`.
+    They are means over the batches of the epoch, as the loss is. The callback adds only these means
+    to a step: the loss computes the divergences anyway. A callback that watches `val_nll`, such as
+    `EarlyStopping`, takes `mode="min"`.
 
     Returns:
         A Keras callback.
@@ -168,10 +168,10 @@ class _PartsOfLoss(keras.metrics.Metric):
 class KLAnnealing(keras.callbacks.Callback):
     """Callback that raises the weight of the divergence from a start to its end while training.
 
-    Use it where the prior pulls the weights to itself before the network has learned from the data:
-    with little weight at first, the means move like those of an ordinary network. Where a network
-    ends depends on the last weight, not on the way there. If the divergence is far above what there
-    is to learn, it underfits with annealing, too; `elbo()` tells.
+    Use it where the prior pulls the weights in before the network has learned from the data: with
+    little weight at first, the means move like those of an ordinary network. Where a network ends
+    depends on the last weight, not on the way there. If the divergence is far above what there is
+    to learn, it underfits with annealing, too; `elbo()` tells.
 
     After `t` of `epochs` epochs the weight is, with `u = t / epochs`,
 

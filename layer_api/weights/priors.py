@@ -144,7 +144,7 @@ class PretrainedNormal(_Fixed):
     """Prior of independent normals, each with a mean of its own: the weights of a trained network.
 
     What `to_bayesian(model, prior="pretrained")` uses. With it training keeps the weights close to
-    where they started, in place of pulling them to 0. The means are weights of the layer that are
+    where they started, instead of pulling them to 0. The means are weights of the layer that are
     not trained, so a file keeps them. They are 0 until `to_bayesian()` or `set_weights()` sets
     them.
 

@@ -2,34 +2,37 @@
 
 #' Draw the raw outputs of a network, those of one function in each draw
 #'
-#' Use it for what the other answers do not give, and to have one set of draws for all of them:
-#' they take what this returns in place of the model. A draw is a function: for two rows i and j,
+#' @description
+#' Use it for what the other answers do not give, and to share one set of draws among them: they
+#' take what this returns in place of the model. A draw is a function: for two rows i and j,
 #' `draws[, i] - draws[, j]` is the difference of their outputs under the posterior.
 #'
 #' @param object Keras model, built; a list of models that are one ensemble, over which the draws
-#'   are spread; or draws that `posterior_linpred()` returned, in place of `newdata` too.
+#'   are spread; or draws that `posterior_linpred()` returned, which take the place of `newdata`
+#'   too.
 #' @param newdata Matrix, array or data frame of numbers with a row for each example, or a vector
 #'   where an example is one number; a list of those for a model with several inputs, with their
 #'   names or in their order. Columns of a data frame that are factors or text are refused: make
 #'   numbers of them first, for example with `model.matrix()`. Not with draws in place of the
 #'   model.
 #' @param draws Whole number of at least 1, how many draws. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
-#'   noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. The same seed repeats
+#'   them, in both languages. Default `NULL`: the draws continue the model's noise, as that many
+#'   calls would.
 #' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
-#'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
+#'   layer draws as in a call, separately by rows if its estimator does, which is cheaper for few
 #'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
-#' @param training Whether layers of Keras act as while they train: a network with Dropout is then
-#'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
-#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
-#'   take some seconds. Default `"auto"`.
+#' @param training Whether layers of Keras behave as in training, so that a network with Dropout
+#'   can be drawn from. Batch normalization stays as it is. Default `FALSE`.
+#' @param verbose Whether a bar shows the progress of the draws: `TRUE`, `FALSE` or `"auto"`, once
+#'   they take some seconds. Default `"auto"`.
 #' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
 #'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
-#' @param transform `TRUE` for what `posterior_epred()` returns. Unlike in other answers it stands
-#'   in front of `newdata`, as the generic has it; the data may still come second.
+#' @param transform `TRUE` for what [`posterior_epred()`][posterior_epred] returns. Unlike in other
+#'   answers it stands in front of `newdata`, as the generic has it; the data may still come
+#'   second.
 #' @param ... Nothing more: an argument that is not known is refused.
 #' @param ndraws Another name of `draws`, for users of 'brms'.
 #' @return An array of `(draws, rows)`, or `(draws, rows, outputs)` where there are several; for a
@@ -91,29 +94,31 @@ posterior_linpred.layerapi_draws <-
 
 #' Draw the expected values of observations, those of one function in each draw
 #'
-#' Use it for the curve that the network believes in, and how sure it is of that: the spread of
-#' these draws is what more data would remove. Of classes these are probabilities.
+#' @description
+#' Use it for the curve that the network expects, and for how sure it is of that curve: more data
+#' would narrow the spread of these draws. Of classes these are probabilities.
 #'
 #' @param object Keras model, built; a list of models that are one ensemble, over which the draws
-#'   are spread; or draws that `posterior_linpred()` returned, in place of `newdata` too.
+#'   are spread; or draws that [`posterior_linpred()`][posterior_linpred] returned, which take the
+#'   place of `newdata` too.
 #' @param newdata Matrix, array or data frame of numbers with a row for each example, or a vector
 #'   where an example is one number; a list of those for a model with several inputs, with their
 #'   names or in their order. Columns of a data frame that are factors or text are refused: make
 #'   numbers of them first, for example with `model.matrix()`. Not with draws in place of the
 #'   model.
 #' @param draws Whole number of at least 1, how many draws. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
-#'   noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. The same seed repeats
+#'   them, in both languages. Default `NULL`: the draws continue the model's noise, as that many
+#'   calls would.
 #' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
-#'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
+#'   layer draws as in a call, separately by rows if its estimator does, which is cheaper for few
 #'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
-#' @param training Whether layers of Keras act as while they train: a network with Dropout is then
-#'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
-#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
-#'   take some seconds. Default `"auto"`.
+#' @param training Whether layers of Keras behave as in training, so that a network with Dropout
+#'   can be drawn from. Batch normalization stays as it is. Default `FALSE`.
+#' @param verbose Whether a bar shows the progress of the draws: `TRUE`, `FALSE` or `"auto"`, once
+#'   they take some seconds. Default `"auto"`.
 #' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
 #'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
 #' @param ... Nothing more: an argument that is not known is refused.
@@ -173,29 +178,31 @@ posterior_epred.layerapi_draws <-
 
 #' Draw observations from the posterior predictive distribution
 #'
-#' Use it for what will be seen: an observation for each row under each draw of the weights, so
-#' that the noise of the data is in it as well as the doubt about the network.
+#' @description
+#' Use it to simulate new observations: one for each row under each draw of the weights, so they
+#' have both the noise of the data and the doubt about the network.
 #'
 #' @param object Keras model, built; a list of models that are one ensemble, over which the draws
-#'   are spread; or draws that `posterior_linpred()` returned, in place of `newdata` too.
+#'   are spread; or draws that [`posterior_linpred()`][posterior_linpred] returned, which take the
+#'   place of `newdata` too.
 #' @param newdata Matrix, array or data frame of numbers with a row for each example, or a vector
 #'   where an example is one number; a list of those for a model with several inputs, with their
 #'   names or in their order. Columns of a data frame that are factors or text are refused: make
 #'   numbers of them first, for example with `model.matrix()`. Not with draws in place of the
 #'   model.
 #' @param draws Whole number of at least 1, how many draws. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
-#'   noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. The same seed repeats
+#'   them, in both languages. Default `NULL`: the draws continue the model's noise, as that many
+#'   calls would.
 #' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
-#'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
+#'   layer draws as in a call, separately by rows if its estimator does, which is cheaper for few
 #'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
-#' @param training Whether layers of Keras act as while they train: a network with Dropout is then
-#'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
-#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
-#'   take some seconds. Default `"auto"`.
+#' @param training Whether layers of Keras behave as in training, so that a network with Dropout
+#'   can be drawn from. Batch normalization stays as it is. Default `FALSE`.
+#' @param verbose Whether a bar shows the progress of the draws: `TRUE`, `FALSE` or `"auto"`, once
+#'   they take some seconds. Default `"auto"`.
 #' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
 #'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
 #' @param ... Nothing more: an argument that is not known is refused.
@@ -255,11 +262,13 @@ posterior_predict.layerapi_draws <-
 
 #' Return the log density of observations, under each draw of the weights
 #'
-#' Use it to compare networks: its mean over draws on the scale of densities is the log score, and
-#' what `loo::waic()` and `arviz.loo()` take is this array.
+#' @description
+#' Use it to compare networks: its mean over draws, on the scale of densities, is the log score,
+#' and `loo::waic()` and `arviz.loo()` take this array.
 #'
 #' @param object Keras model, built; a list of models that are one ensemble, over which the draws
-#'   are spread; or draws that `posterior_linpred()` returned, in place of `newdata` too.
+#'   are spread; or draws that [`posterior_linpred()`][posterior_linpred] returned, which take the
+#'   place of `newdata` too.
 #' @param newdata Matrix, array or data frame of numbers with a row for each example, or a vector
 #'   where an example is one number; a list of those for a model with several inputs, with their
 #'   names or in their order. Columns of a data frame that are factors or text are refused: make
@@ -269,18 +278,18 @@ posterior_predict.layerapi_draws <-
 #'   of those for a model with several outputs. Classes are whole numbers from 0, one-hot rows, or
 #'   a factor, whose levels in their order are the classes 0, 1, and so on.
 #' @param draws Whole number of at least 1, how many draws. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
-#'   noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. The same seed repeats
+#'   them, in both languages. Default `NULL`: the draws continue the model's noise, as that many
+#'   calls would.
 #' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
-#'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
+#'   layer draws as in a call, separately by rows if its estimator does, which is cheaper for few
 #'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
-#' @param training Whether layers of Keras act as while they train: a network with Dropout is then
-#'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
-#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
-#'   take some seconds. Default `"auto"`.
+#' @param training Whether layers of Keras behave as in training, so that a network with Dropout
+#'   can be drawn from. Batch normalization stays as it is. Default `FALSE`.
+#' @param verbose Whether a bar shows the progress of the draws: `TRUE`, `FALSE` or `"auto"`, once
+#'   they take some seconds. Default `"auto"`.
 #' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
 #'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
 #' @param ... Nothing more: an argument that is not known is refused.
@@ -341,15 +350,16 @@ log_lik.layerapi_draws <-
 
 #' Return the interval that an observation of each row lies in with a given probability
 #'
+#' @description
 #' Use it to say in what range the next observation will be: the noise of the data is in it as well
-#' as the doubt about the network. It is the central interval, which as many observations fall
-#' below as above: quantiles `(1 - prob) / 2` and `(1 + prob) / 2` of the draws of
-#' `posterior_predict()`.
+#' as the doubt about the network. It is the central interval, with as many observations below it
+#' as above: quantiles `(1 - prob) / 2` and `(1 + prob) / 2` of the draws of
+#' [`posterior_predict()`][posterior_predict].
 #'
 #' @param object Keras model, built; a list of models that are one ensemble, over which the draws
-#'   are spread; or draws that `posterior_linpred()` or `posterior_predict()` returned, in place of
-#'   `newdata` too. A plain array of draws is one of `posterior_predict()`, unless there is a
-#'   `likelihood`.
+#'   are spread; or draws that [`posterior_linpred()`][posterior_linpred] or
+#'   [`posterior_predict()`][posterior_predict] returned, in place of `newdata` too. A plain array
+#'   of draws is one of [`posterior_predict()`][posterior_predict], unless there is a `likelihood`.
 #' @param newdata Matrix, array or data frame of numbers with a row for each example, or a vector
 #'   where an example is one number; a list of those for a model with several inputs, with their
 #'   names or in their order. Columns of a data frame that are factors or text are refused: make
@@ -357,18 +367,18 @@ log_lik.layerapi_draws <-
 #'   model.
 #' @param prob Number above 0 and below 1, the probability of the interval. Default `0.9`.
 #' @param draws Whole number of at least 1, how many draws. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
-#'   noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. The same seed repeats
+#'   them, in both languages. Default `NULL`: the draws continue the model's noise, as that many
+#'   calls would.
 #' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
-#'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
+#'   layer draws as in a call, separately by rows if its estimator does, which is cheaper for few
 #'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
-#' @param training Whether layers of Keras act as while they train: a network with Dropout is then
-#'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
-#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
-#'   take some seconds. Default `"auto"`.
+#' @param training Whether layers of Keras behave as in training, so that a network with Dropout
+#'   can be drawn from. Batch normalization stays as it is. Default `FALSE`.
+#' @param verbose Whether a bar shows the progress of the draws: `TRUE`, `FALSE` or `"auto"`, once
+#'   they take some seconds. Default `"auto"`.
 #' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
 #'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
 #' @param ... Nothing more: an argument that is not known is refused.
@@ -425,13 +435,14 @@ predictive_interval.layerapi_draws <-
 
 #' Return how far observations are from drawn ones: `y` minus each draw
 #'
+#' @description
 #' Use it to see by how much predictions miss, and whether they do so more in some rows than in
 #' others: the errors of a row have the spread of its prediction.
 #'
 #' @param object Keras model, built; a list of models that are one ensemble, over which the draws
-#'   are spread; or draws that `posterior_linpred()` or `posterior_predict()` returned, in place of
-#'   `newdata` too. A plain array of draws is one of `posterior_predict()`, unless there is a
-#'   `likelihood`.
+#'   are spread; or draws that [`posterior_linpred()`][posterior_linpred] or
+#'   [`posterior_predict()`][posterior_predict] returned, in place of `newdata` too. A plain array
+#'   of draws is one of [`posterior_predict()`][posterior_predict], unless there is a `likelihood`.
 #' @param newdata Matrix, array or data frame of numbers with a row for each example, or a vector
 #'   where an example is one number; a list of those for a model with several inputs, with their
 #'   names or in their order. Columns of a data frame that are factors or text are refused: make
@@ -441,18 +452,18 @@ predictive_interval.layerapi_draws <-
 #'   of those for a model with several outputs. Classes are whole numbers from 0, one-hot rows, or
 #'   a factor, whose levels in their order are the classes 0, 1, and so on.
 #' @param draws Whole number of at least 1, how many draws. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
-#'   noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. The same seed repeats
+#'   them, in both languages. Default `NULL`: the draws continue the model's noise, as that many
+#'   calls would.
 #' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
-#'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
+#'   layer draws as in a call, separately by rows if its estimator does, which is cheaper for few
 #'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
-#' @param training Whether layers of Keras act as while they train: a network with Dropout is then
-#'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
-#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
-#'   take some seconds. Default `"auto"`.
+#' @param training Whether layers of Keras behave as in training, so that a network with Dropout
+#'   can be drawn from. Batch normalization stays as it is. Default `FALSE`.
+#' @param verbose Whether a bar shows the progress of the draws: `TRUE`, `FALSE` or `"auto"`, once
+#'   they take some seconds. Default `"auto"`.
 #' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
 #'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
 #' @param ... Nothing more: an argument that is not known is refused.
@@ -509,10 +520,12 @@ predictive_error.layerapi_draws <-
 
 #' Return the interval that each weight lies in with a given probability
 #'
-#' Use it to see which weights the data say something about: the interval of such a one is narrower
-#' than its prior's, and may leave out 0. It is the central interval of the weight's own posterior.
-#' For normals, also those of a multivariate one, it is exact; a weight without uncertainty has two
-#' equal ends; of any other distribution it is taken from 10,000 draws, always the same.
+#' @description
+#' Use it to see which weights the data have something to say about: the interval of such a weight
+#' is narrower than its prior's, and may exclude 0. It is the central interval of the weight's own
+#' posterior. For normals, also those of a multivariate one, it is exact; a weight without
+#' uncertainty has two equal ends; of any other distribution it is taken from 10,000 draws, always
+#' the same.
 #'
 #' @param object Model or layer of Keras, built. The layers of models inside it count too.
 #' @param prob Number above 0 and below 1, the probability of the interval. Default `0.9`.
@@ -520,12 +533,12 @@ predictive_error.layerapi_draws <-
 #' @param x As `object`.
 #' @param by What has a row in the table: `"weight"` or `"array"`. Default `"weight"`.
 #' @param conf.level Another name of `prob`, for users of 'broom'.
-#' @return `posterior_interval()`: a matrix with a row for each weight, with names such as
-#'   `dense_flipout/kernel[1,2]`, and two columns, the ends of the interval, with names such as 5%
-#'   and 95%. `tidy()`: a data frame with a row for each weight and the columns `term`, `estimate`
-#'   and `std.error`, mean and standard deviation of its posterior, and `conf.low` and `conf.high`;
-#'   with `by = "array"` a row for each array of weights, such as a kernel, with the columns
-#'   `term`, `size` and those of [summary()][print.layer_api].
+#' @return [`posterior_interval()`][posterior_interval]: a matrix with a row for each weight, with
+#'   names such as `dense_flipout/kernel[1,2]`, and two columns, the ends of the interval, with
+#'   names such as 5% and 95%. `tidy()`: a data frame with a row for each weight and the columns
+#'   `term`, `estimate` and `std.error`, mean and standard deviation of its posterior, and
+#'   `conf.low` and `conf.high`; with `by = "array"` a row for each array of weights, such as a
+#'   kernel, with the columns `term`, `size` and those of [summary()][print.layer_api].
 #' @section Errors:
 #' The message says what is expected. The class of the error:
 #' * `layerapi_ValueError`: `prob` is not between 0 and 1, or `object` is not built, has no
@@ -580,18 +593,20 @@ tidy.tf_keras.src.engine.base_layer.Layer <-
 
 #' Split the uncertainty of predictions into that of the data and that of the network
 #'
-#' Use it to tell rows where more data would help from rows where observations are noisy whatever
-#' one does. The epistemic part is what more data would remove: functions drawn from the posterior
-#' disagree. The aleatoric part stays: each of them says that observations vary.
+#' @description
+#' Use it to tell rows where more data would help from rows where observations stay noisy. The
+#' epistemic part is what more data would remove: functions drawn from the posterior disagree. The
+#' aleatoric part stays: each of these functions says that observations vary.
 #'
+#' @details
 #' Of numbers these are variances, by the law of total variance:
 #'
 #' ```
 #' total = Var(y),    aleatoric = E[Var(y | weights)],    epistemic = Var(E[y | weights])
 #' ```
 #'
-#' The variance over draws has the number of draws below it, without minus 1, so that the parts add
-#' up exactly. Of classes, and of 0 and 1, these are entropies in nats:
+#' The variance over draws divides by the number of draws, not by one less, so the parts add up
+#' exactly. Of classes, and of 0 and 1, these are entropies in nats:
 #'
 #' ```
 #' total = H(E[p]),    aleatoric = E[H(p)],    epistemic = total - aleatoric >= 0
@@ -600,25 +615,26 @@ tidy.tf_keras.src.engine.base_layer.Layer <-
 #' where the epistemic part is the mutual information of label and weights.
 #'
 #' @param object Keras model, built; a list of models that are one ensemble, over which the draws
-#'   are spread; or draws that `posterior_linpred()` returned, in place of `newdata` too.
+#'   are spread; or draws that [`posterior_linpred()`][posterior_linpred] returned, which take the
+#'   place of `newdata` too.
 #' @param newdata Matrix, array or data frame of numbers with a row for each example, or a vector
 #'   where an example is one number; a list of those for a model with several inputs, with their
 #'   names or in their order. Columns of a data frame that are factors or text are refused: make
 #'   numbers of them first, for example with `model.matrix()`. Not with draws in place of the
 #'   model.
 #' @param draws Whole number of at least 2, how many draws. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
-#'   noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. The same seed repeats
+#'   them, in both languages. Default `NULL`: the draws continue the model's noise, as that many
+#'   calls would.
 #' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
-#'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
+#'   layer draws as in a call, separately by rows if its estimator does, which is cheaper for few
 #'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
-#' @param training Whether layers of Keras act as while they train: a network with Dropout is then
-#'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
-#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
-#'   take some seconds. Default `"auto"`.
+#' @param training Whether layers of Keras behave as in training, so that a network with Dropout
+#'   can be drawn from. Batch normalization stays as it is. Default `FALSE`.
+#' @param verbose Whether a bar shows the progress of the draws: `TRUE`, `FALSE` or `"auto"`, once
+#'   they take some seconds. Default `"auto"`.
 #' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
 #'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
 #' @param ... Nothing more: an argument that is not known is refused.
@@ -662,10 +678,12 @@ uncertainty <- function(
 
 #' Score predictions of observations that the network has not seen
 #'
+#' @description
 #' Use it to compare networks by the whole of what they predict: a network that is too sure of
-#' itself scores worse than its mean alone would tell. Log score and CRPS are proper: no other
+#' itself scores worse than its mean would suggest. Log score and CRPS are proper: no other
 #' prediction scores better, on average, than the distribution that observations are from.
 #'
+#' @details
 #' Of numbers the scores are:
 #'
 #' * `log_score`: mean log density of the observations, averaged over draws on the scale of
@@ -685,7 +703,7 @@ uncertainty <- function(
 #'   summed over the classes. For two classes it is twice `(p - y)^2`. The lower, the better.
 #' * `ece`: expected calibration error, the mean distance of the largest probability from the
 #'   accuracy, over 15 bins of that probability of equal width, weighted by their rows. Chance
-#'   makes it positive for a calibrated network, too: the more, the fewer rows there are.
+#'   makes it positive even for a calibrated network, and more so the fewer rows there are.
 #'
 #' Where an observation has several numbers, `log_score` is that of all of them together; the
 #' others are means over them.
@@ -695,7 +713,8 @@ uncertainty <- function(
 #' `ece` from 200 resamples of the rows, always the same.
 #'
 #' @param object Keras model, built; a list of models that are one ensemble, over which the draws
-#'   are spread; or draws that `posterior_linpred()` returned, in place of `newdata` too.
+#'   are spread; or draws that [`posterior_linpred()`][posterior_linpred] returned, which take the
+#'   place of `newdata` too.
 #' @param newdata Matrix, array or data frame of numbers with a row for each example, or a vector
 #'   where an example is one number; a list of those for a model with several inputs, with their
 #'   names or in their order. Columns of a data frame that are factors or text are refused: make
@@ -705,18 +724,18 @@ uncertainty <- function(
 #'   of those for a model with several outputs. Classes are whole numbers from 0, one-hot rows, or
 #'   a factor, whose levels in their order are the classes 0, 1, and so on.
 #' @param draws Whole number of at least 2, how many draws. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
-#'   noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. The same seed repeats
+#'   them, in both languages. Default `NULL`: the draws continue the model's noise, as that many
+#'   calls would.
 #' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
-#'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
+#'   layer draws as in a call, separately by rows if its estimator does, which is cheaper for few
 #'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
-#' @param training Whether layers of Keras act as while they train: a network with Dropout is then
-#'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
-#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
-#'   take some seconds. Default `"auto"`.
+#' @param training Whether layers of Keras behave as in training, so that a network with Dropout
+#'   can be drawn from. Batch normalization stays as it is. Default `FALSE`.
+#' @param verbose Whether a bar shows the progress of the draws: `TRUE`, `FALSE` or `"auto"`, once
+#'   they take some seconds. Default `"auto"`.
 #' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
 #'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
 #' @param ... Nothing more: an argument that is not known is refused.
@@ -759,9 +778,11 @@ score <- function(
 
 #' Return what a plot of calibration shows: how often something happens that was predicted
 #'
+#' @description
 #' Use it to see whether 90% intervals hold 90% of the observations, or whether a class of
 #' probability 0.8 is right in 80% of the rows. Below the diagonal a network is too sure of itself.
 #'
+#' @details
 #' Of numbers these are the coverages of central intervals of 5%, 10%, ..., 95%, and for each
 #' observation its probability integral transform (PIT): the predicted probability of a smaller
 #' one. It is the rank of the observation among the draws, randomized within ties and ranks, so
@@ -774,7 +795,8 @@ score <- function(
 #' its probability. Bins without a row are left out.
 #'
 #' @param object Keras model, built; a list of models that are one ensemble, over which the draws
-#'   are spread; or draws that `posterior_linpred()` returned, in place of `newdata` too.
+#'   are spread; or draws that [`posterior_linpred()`][posterior_linpred] returned, which take the
+#'   place of `newdata` too.
 #' @param newdata Matrix, array or data frame of numbers with a row for each example, or a vector
 #'   where an example is one number; a list of those for a model with several inputs, with their
 #'   names or in their order. Columns of a data frame that are factors or text are refused: make
@@ -784,18 +806,18 @@ score <- function(
 #'   of those for a model with several outputs. Classes are whole numbers from 0, one-hot rows, or
 #'   a factor, whose levels in their order are the classes 0, 1, and so on.
 #' @param draws Whole number of at least 1, how many draws. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
-#'   noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. The same seed repeats
+#'   them, in both languages. Default `NULL`: the draws continue the model's noise, as that many
+#'   calls would.
 #' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
 #' @param joint Whether a draw is one function: one set of weights for all rows. `FALSE`: each
-#'   layer draws as its call does, by rows where its estimator does so, which is cheaper for few
+#'   layer draws as in a call, separately by rows if its estimator does, which is cheaper for few
 #'   rows; draws of two rows then say nothing about their difference. Default `TRUE`.
-#' @param training Whether layers of Keras act as while they train: a network with Dropout is then
-#'   drawn from too. Batch normalization stays as it is. Default `FALSE`.
-#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
-#'   take some seconds. Default `"auto"`.
+#' @param training Whether layers of Keras behave as in training, so that a network with Dropout
+#'   can be drawn from. Batch normalization stays as it is. Default `FALSE`.
+#' @param verbose Whether a bar shows the progress of the draws: `TRUE`, `FALSE` or `"auto"`, once
+#'   they take some seconds. Default `"auto"`.
 #' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
 #'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
 #' @param ... Nothing more: an argument that is not known is refused.
@@ -842,12 +864,14 @@ calibration <- function(
 
 #' Return the evidence lower bound of a network, what it is made of, and advice
 #'
+#' @description
 #' Use it before training, to see whether the divergence leaves the network room to learn, and
 #' after it, to compare networks by their bound on the log evidence. Three mistakes that no loss
 #' shows get a sentence of advice: `kl_weight` left at 1 where the loss is a mean over rows; a
 #' divergence far above what there is to learn, so that the network will underfit; and a divergence
 #' near 0, where the weights have collapsed to the prior.
 #'
+#' @details
 #' All numbers are in nats, and of all rows together where their names do not say otherwise. What
 #' there is to learn from a row is at most the log loss of guessing: the mean negative
 #' log-likelihood of the best prediction that is the same for all rows.
@@ -863,13 +887,13 @@ calibration <- function(
 #'   a factor, whose levels in their order are the classes 0, 1, and so on.
 #' @param draws Whole number of at least 1, how many draws the mean over the posterior is taken
 #'   from. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. The same seed repeats them, in both languages. Default `NULL`: the model's
-#'   noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. The same seed repeats
+#'   them, in both languages. Default `NULL`: the draws continue the model's noise, as that many
+#'   calls would.
 #' @param batch_size Whole number of at least 1, how many rows are computed together. The draws do
 #'   not depend on it. Default `NULL`: as many as a quarter of a gigabyte allows.
-#' @param verbose Whether a bar shows how far the draws are: `TRUE`, `FALSE` or `"auto"`, once they
-#'   take some seconds. Default `"auto"`.
+#' @param verbose Whether a bar shows the progress of the draws: `TRUE`, `FALSE` or `"auto"`, once
+#'   they take some seconds. Default `"auto"`.
 #' @param likelihood Likelihood, its name, or a named list of those for several outputs. Default
 #'   `NULL`: the one that the model is compiled with; cross-entropies of Keras are known.
 #' @param ... Nothing more: an argument that is not known is refused.

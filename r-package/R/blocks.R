@@ -2,17 +2,19 @@
 
 #' Posterior of independent normals, one for every weight
 #'
+#' @description
 #' The usual choice: two numbers for every weight, a mean and a standard deviation, both learned.
 #' The standard deviation is `eps + softplus(untransformed_scale)`, so it is positive whatever the
 #' optimizer does.
 #'
+#' @details
 #' With a small `scale`, and means as Keras draws its kernels, training starts almost as that of a
 #' network without uncertainty does: see the example.
 #'
 #' @param loc_initializer Keras initializer of the means. Default `NULL`: normal with mean 0 and
 #'   standard deviation 0.1. Those that follow the number of inputs, such as `"he_normal"`, count
 #'   them as for Keras's own layers; where all weights are one vector, as in
-#'   `layer_dense_variational()`, they would count all of these.
+#'   [`layer_dense_variational()`][layer_dense_variational], they would count all of these.
 #' @param untransformed_scale_initializer Keras initializer of the standard deviations before the
 #'   softplus. Default `NULL`: normal with mean -3 and standard deviation 0.1, which makes standard
 #'   deviations of about 0.05.
@@ -52,6 +54,7 @@ attr(posterior_mean_field_normal, "py_function_name") <- "MeanFieldNormal"
 
 #' Posterior with all its mass at one learned value: a point estimate
 #'
+#' @description
 #' Use it where uncertainty is not wanted, as for the bias by default. With a prior, training then
 #' gives the maximum a posteriori estimate.
 #'
@@ -79,11 +82,13 @@ attr(posterior_deterministic, "py_function_name") <- "Deterministic"
 
 #' Posterior of one normal over all weights at once, with any covariance
 #'
+#' @description
 #' Use it where weights depend on each other, as those of correlated inputs do: independent normals
-#' then take each of them for surer than it is. The covariance is `L @ L^T` with a lower triangular
-#' `L`, whose diagonal is `eps + softplus(untransformed_scale)` and whose elements below the
-#' diagonal start at 0, so that it starts equal to `posterior_mean_field_normal`. For n weights
-#' these are n * (n + 3) / 2 numbers, and a draw costs n^2 products: it is for small layers.
+#' then take each of them for surer than it is. The covariance is `L %*% L^T` with a lower
+#' triangular `L`, whose diagonal is `eps + softplus(untransformed_scale)` and whose elements below
+#' the diagonal start at 0, so that it starts equal to
+#' [`posterior_mean_field_normal`][posterior_mean_field_normal]. For n weights these are n *
+#' (n + 3) / 2 numbers, and a draw costs n^2 products: it is for small layers.
 #'
 #' @param loc_initializer Keras initializer of the means. Default `NULL`: normal with mean 0 and
 #'   standard deviation 0.1.
@@ -134,6 +139,7 @@ attr(posterior_multivariate_normal_tril, "py_function_name") <- "MultivariateNor
 
 #' Prior of independent normals with mean 0 and standard deviation 1
 #'
+#' @description
 #' The default prior of every kernel: with it the divergence has a closed form that is cheap.
 #'
 #' @return A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`.
@@ -148,9 +154,11 @@ attr(prior_standard_normal, "py_function_name") <- "StandardNormal"
 
 #' Prior of independent normals with a mean and a standard deviation of your choice
 #'
+#' @description
 #' A small `scale` holds the weights close to `loc`, a large one leaves them free. The divergence
 #' has a closed form.
 #'
+#' @details
 #' One number rarely suits all layers of a deep network. 0.1 holds the outputs of layers of 10 or
 #' 100 inputs so close to 0 that the network may predict no better than a guess, and leaves those
 #' of 10,000 inputs loose. A name makes the scale follow the number of inputs, so that outputs are
@@ -198,14 +206,15 @@ attr(prior_normal, "py_function_name") <- "NormalPrior"
 
 #' Prior of independent normals, each with a mean of its own: the weights of a trained network
 #'
-#' What `to_bayesian(model, prior = "pretrained")` uses. With it training keeps the weights close
-#' to where they started, in place of pulling them to 0. The means are weights of the layer that
-#' are not trained, so a file keeps them. They are 0 until `to_bayesian()` or `set_weights()` sets
-#' them.
+#' @description
+#' What [`to_bayesian(model, prior = "pretrained")`][to_bayesian] uses. With it training keeps the
+#' weights close to where they started, instead of pulling them to 0. The means are weights of the
+#' layer that are not trained, so a file keeps them. They are 0 until
+#' [`to_bayesian()`][to_bayesian] or `set_weights()` sets them.
 #'
 #' @param scale Float above 0, the standard deviation. Default `1.0`.
 #' @return A config object for the arguments `kernel_prior_fn` and `bias_prior_fn`, and for `prior`
-#'   of `to_bayesian()`.
+#'   of [`to_bayesian()`][to_bayesian].
 #' @section Errors:
 #' The message says what is expected. The class of the error:
 #' * `layerapi_ValueError`: `scale` is not a finite number above 0.
@@ -226,9 +235,10 @@ attr(prior_pretrained_normal, "py_function_name") <- "PretrainedNormal"
 
 #' Prior of independent Laplace distributions: most weights near `loc`, a few far from it
 #'
+#' @description
 #' Its density `exp(-abs(w - loc) / scale) / (2 scale)` favours sparse weights, as an L1 penalty
 #' does. The divergence from a normal posterior is estimated from draws: see
-#' `divergence_monte_carlo`.
+#' [`divergence_monte_carlo`][divergence_monte_carlo].
 #'
 #' @param loc Float, the mean. Default `0.0`.
 #' @param scale Float above 0, the mean distance from `loc`; the standard deviation is `sqrt(2) *
@@ -251,10 +261,11 @@ attr(prior_laplace, "py_function_name") <- "LaplacePrior"
 
 #' Prior of independent mixtures of two normals with mean 0, a wide one and a narrow one
 #'
+#' @description
 #' The density of a weight `w` is `pi N(w; 0, sigma1^2) + (1 - pi) N(w; 0, sigma2^2)`. The narrow
 #' normal pulls most weights to 0, the wide one lets some be large: a spike and a slab, but with a
 #' density, so that it can be trained by gradients. The divergence from a normal posterior is
-#' estimated from draws: see `divergence_monte_carlo`.
+#' estimated from draws: see [`divergence_monte_carlo`][divergence_monte_carlo].
 #'
 #' @param pi Float from 0 to 1, the weight of the first normal. Default `0.5`.
 #' @param sigma1 Float above 0, the standard deviation of the first normal. Default `1.0`.
@@ -282,6 +293,7 @@ attr(prior_scale_mixture, "py_function_name") <- "ScaleMixturePrior"
 
 #' Prior of normals whose common mean and standard deviation are learned: empirical Bayes
 #'
+#' @description
 #' One mean and one standard deviation, `eps + softplus(untransformed_scale)`, serve all weights of
 #' a kernel, so the data decide how large weights are expected to be. For a given posterior the
 #' divergence is least where the mean is that of the posterior's means `m`, and the variance is the
@@ -323,10 +335,11 @@ attr(prior_trainable_normal, "py_function_name") <- "TrainableNormal"
 
 #' Kullback-Leibler divergence of the posterior from the prior
 #'
+#' @description
 #' It is what the evidence lower bound subtracts from the expected log-likelihood. The closed form
-#' is used where one is known; where none is, as for `prior_laplace`, the estimate `log q(w) - log
-#' p(w)` at one value `w` drawn from the posterior, whose expectation is the divergence.
-#' `divergence_monte_carlo` draws more of them.
+#' is used where one is known; where none is, as for [`prior_laplace`][prior_laplace], the estimate
+#' `log q(w) - log p(w)` at one value `w` drawn from the posterior, whose expectation is the
+#' divergence. [`divergence_monte_carlo`][divergence_monte_carlo] draws more of them.
 #'
 #' @param weight Float of at least 0, the factor on the divergence, beside the layer's `kl_weight`.
 #'   Default `1.0`.
@@ -351,10 +364,11 @@ attr(divergence_kl_divergence, "py_function_name") <- "KLDivergence"
 
 #' Kullback-Leibler divergence of the posterior from the prior, estimated from draws
 #'
+#' @description
 #' The mean of `log q(w) - log p(w)` over values `w` drawn from the posterior: its expectation is
 #' the divergence, and its variance falls like `1 / n_samples`. Use it where no closed form is
-#' known and one draw, as `divergence_kl_divergence` takes, makes the loss too noisy. The draws are
-#' governed by the layer's `seed`.
+#' known and one draw, as [`divergence_kl_divergence`][divergence_kl_divergence] takes, makes the
+#' loss too noisy. The draws are governed by the layer's `seed`.
 #'
 #' @param n_samples Whole number of at least 1, how many values are drawn. Default `1`.
 #' @param weight Float of at least 0, the factor on the divergence, beside the layer's `kl_weight`.
@@ -384,9 +398,10 @@ attr(divergence_monte_carlo, "py_function_name") <- "MonteCarloKL"
 
 #' Return the posterior that TensorFlow Probability calls by this name
 #'
+#' @description
 #' It is here so that programs written for `tfp.layers` run with only the import changed. New
-#' programs say `posterior_mean_field_normal()`, or for `is_singular = TRUE` they say
-#' `posterior_deterministic()`.
+#' programs say [`posterior_mean_field_normal()`][posterior_mean_field_normal], or for `is_singular
+#' = TRUE` they say [`posterior_deterministic()`][posterior_deterministic].
 #'
 #' @param is_singular Bool, whether the posterior is a point mass. Default `FALSE`.
 #' @param loc_initializer Keras initializer of the means. Default `NULL`: normal with mean 0 and
@@ -399,7 +414,8 @@ attr(divergence_monte_carlo, "py_function_name") <- "MonteCarloKL"
 #' @param loc_constraint Keras constraint on the means. Default `NULL`.
 #' @param untransformed_scale_constraint Keras constraint on the standard deviations before the
 #'   softplus. Default `NULL`.
-#' @return A config object, `posterior_mean_field_normal` or `posterior_deterministic`.
+#' @return A config object, [`posterior_mean_field_normal`][posterior_mean_field_normal] or
+#'   [`posterior_deterministic`][posterior_deterministic].
 #' @section Errors:
 #' The message says what is expected. The class of the error:
 #' * `layerapi_ValueError`: An initializer, regularizer or constraint is not known to Keras.
@@ -422,6 +438,7 @@ attr(default_mean_field_normal_fn, "py_function_name") <- "default_mean_field_no
 
 #' Return independent standard normals: the prior that TensorFlow Probability calls so
 #'
+#' @description
 #' It is here so that programs written for `tfp.layers` run with only the import changed; new
 #' programs say `"standard_normal"`.
 #'

@@ -2,18 +2,20 @@
 
 #' Masked autoencoder for distribution estimation (MADE), a dense autoregressive network
 #'
+#' @description
 #' Use it for the density of a vector as a product of conditional densities: the outputs for one
 #' input are parameters of its distribution given the inputs before it in `input_order`, and depend
 #' on no others. With `params = 2` it is the `shift_and_log_scale_fn` of
 #' `tfp.bijectors.MaskedAutoregressiveFlow`.
 #'
 #' ```
-#' hidden = activation(hidden @ (mask * kernel) + bias)
+#' hidden = activation(hidden %*% (mask * kernel) + bias)
 #' p(x) = product over i of p(x[i] | all x[j] with order[j] < order[i])
 #' ```
 #'
-#' A unit of degree d gets its inputs from units of degree d at most, and an output from units of a
-#' degree below its own.
+#' @details
+#' A unit of degree d gets its inputs from units of degree d or less; an output gets them from
+#' units of a degree below its own.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -93,6 +95,7 @@ layer_autoregressive <- function(
 
 #' 1D convolution with weight uncertainty, by the Flipout estimator
 #'
+#' @description
 #' Use it in place of `keras$layers$Conv1D` where you want a network for sequences to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
 #' draws again:
@@ -102,6 +105,7 @@ layer_autoregressive <- function(
 #' outputs = activation(convolution(inputs, kernel) + bias)
 #' ```
 #'
+#' @details
 #' Flipout (Wen et al. 2018) gives every example of a batch its own, nearly independent
 #' perturbation of the kernel, for the price of two products with a kernel instead of one. The
 #' variance of the gradient then falls with the size of the batch, which one kernel shared by the
@@ -127,8 +131,8 @@ layer_autoregressive <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -139,22 +143,32 @@ layer_autoregressive <- function(
 #'   none. Default `NULL`.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
-#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
-#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
-#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal], or its name,
+#'   `"mean_field_normal"`, or a function `(dtype, shape, name, trainable, add_variable_fn)` that
+#'   returns a distribution of the backend's library. It has to be one of independent normals.
+#'   Default `"mean_field_normal"`.
 #' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
-#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
-#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
-#'   of the outputs before the bias. Default `"sample"`.
-#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
-#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the perturbation, whose
+#'   mean is zero. Default `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `kernel_posterior_fn`; or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
-#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
-#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
-#'   Default `"deterministic"`, a point estimate.
+#' @param kernel_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn Distribution of the bias:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`; a function as for `kernel_posterior_fn`, of any distribution; or
+#'   `NULL` for no bias. Default `"deterministic"`, a point estimate.
 #' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
@@ -163,7 +177,7 @@ layer_autoregressive <- function(
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, steps, channels)` it returns a
 #'   tensor of shape `(batch, new_steps, filters)`; with `"channels_first"` the channels and the
@@ -211,6 +225,7 @@ layer_conv_1d_flipout <- function(
 
 #' 1D convolution with weight uncertainty, by reparameterization
 #'
+#' @description
 #' Use it in place of `keras$layers$Conv1D` where you want a network for sequences to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
 #' draws again:
@@ -220,6 +235,7 @@ layer_conv_1d_flipout <- function(
 #' outputs = activation(convolution(inputs, kernel) + bias)
 #' ```
 #'
+#' @details
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
@@ -245,8 +261,8 @@ layer_conv_1d_flipout <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -257,22 +273,33 @@ layer_conv_1d_flipout <- function(
 #'   none. Default `NULL`.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
-#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
-#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
-#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`, or a function `(dtype, shape, name, trainable, add_variable_fn)`
+#'   that returns a distribution of the backend's library. Default `"mean_field_normal"`.
 #' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
-#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
-#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
-#'   of the outputs before the bias. Default `"sample"`.
-#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
-#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior. Default
+#'   `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `kernel_posterior_fn`; or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
-#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
-#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
-#'   Default `"deterministic"`, a point estimate.
+#' @param kernel_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn Distribution of the bias:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`; a function as for `kernel_posterior_fn`, of any distribution; or
+#'   `NULL` for no bias. Default `"deterministic"`, a point estimate.
 #' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
@@ -281,7 +308,7 @@ layer_conv_1d_flipout <- function(
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, steps, channels)` it returns a
 #'   tensor of shape `(batch, new_steps, filters)`; with `"channels_first"` the channels and the
@@ -329,6 +356,7 @@ layer_conv_1d_reparameterization <- function(
 
 #' 2D convolution with weight uncertainty, by the Flipout estimator
 #'
+#' @description
 #' Use it in place of `keras$layers$Conv2D` where you want a network for images to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
 #' draws again:
@@ -338,6 +366,7 @@ layer_conv_1d_reparameterization <- function(
 #' outputs = activation(convolution(inputs, kernel) + bias)
 #' ```
 #'
+#' @details
 #' Flipout (Wen et al. 2018) gives every example of a batch its own, nearly independent
 #' perturbation of the kernel, for the price of two products with a kernel instead of one. The
 #' variance of the gradient then falls with the size of the batch, which one kernel shared by the
@@ -363,8 +392,8 @@ layer_conv_1d_reparameterization <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -375,22 +404,32 @@ layer_conv_1d_reparameterization <- function(
 #'   none. Default `NULL`.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
-#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
-#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
-#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal], or its name,
+#'   `"mean_field_normal"`, or a function `(dtype, shape, name, trainable, add_variable_fn)` that
+#'   returns a distribution of the backend's library. It has to be one of independent normals.
+#'   Default `"mean_field_normal"`.
 #' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
-#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
-#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
-#'   of the outputs before the bias. Default `"sample"`.
-#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
-#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the perturbation, whose
+#'   mean is zero. Default `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `kernel_posterior_fn`; or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
-#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
-#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
-#'   Default `"deterministic"`, a point estimate.
+#' @param kernel_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn Distribution of the bias:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`; a function as for `kernel_posterior_fn`, of any distribution; or
+#'   `NULL` for no bias. Default `"deterministic"`, a point estimate.
 #' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
@@ -399,7 +438,7 @@ layer_conv_1d_reparameterization <- function(
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, height, width, channels)` it returns
 #'   a tensor of shape `(batch, new_height, new_width, filters)`; with `"channels_first"` the
@@ -447,6 +486,7 @@ layer_conv_2d_flipout <- function(
 
 #' 2D convolution with weight uncertainty, by reparameterization
 #'
+#' @description
 #' Use it in place of `keras$layers$Conv2D` where you want a network for images to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
 #' draws again:
@@ -456,6 +496,7 @@ layer_conv_2d_flipout <- function(
 #' outputs = activation(convolution(inputs, kernel) + bias)
 #' ```
 #'
+#' @details
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
@@ -481,8 +522,8 @@ layer_conv_2d_flipout <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -493,22 +534,33 @@ layer_conv_2d_flipout <- function(
 #'   none. Default `NULL`.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
-#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
-#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
-#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`, or a function `(dtype, shape, name, trainable, add_variable_fn)`
+#'   that returns a distribution of the backend's library. Default `"mean_field_normal"`.
 #' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
-#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
-#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
-#'   of the outputs before the bias. Default `"sample"`.
-#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
-#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior. Default
+#'   `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `kernel_posterior_fn`; or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
-#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
-#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
-#'   Default `"deterministic"`, a point estimate.
+#' @param kernel_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn Distribution of the bias:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`; a function as for `kernel_posterior_fn`, of any distribution; or
+#'   `NULL` for no bias. Default `"deterministic"`, a point estimate.
 #' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
@@ -517,7 +569,7 @@ layer_conv_2d_flipout <- function(
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, height, width, channels)` it returns
 #'   a tensor of shape `(batch, new_height, new_width, filters)`; with `"channels_first"` the
@@ -565,6 +617,7 @@ layer_conv_2d_reparameterization <- function(
 
 #' 3D convolution with weight uncertainty, by the Flipout estimator
 #'
+#' @description
 #' Use it in place of `keras$layers$Conv3D` where you want a network for volumes to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
 #' draws again:
@@ -574,6 +627,7 @@ layer_conv_2d_reparameterization <- function(
 #' outputs = activation(convolution(inputs, kernel) + bias)
 #' ```
 #'
+#' @details
 #' Flipout (Wen et al. 2018) gives every example of a batch its own, nearly independent
 #' perturbation of the kernel, for the price of two products with a kernel instead of one. The
 #' variance of the gradient then falls with the size of the batch, which one kernel shared by the
@@ -599,8 +653,8 @@ layer_conv_2d_reparameterization <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -611,22 +665,32 @@ layer_conv_2d_reparameterization <- function(
 #'   none. Default `NULL`.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
-#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
-#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
-#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal], or its name,
+#'   `"mean_field_normal"`, or a function `(dtype, shape, name, trainable, add_variable_fn)` that
+#'   returns a distribution of the backend's library. It has to be one of independent normals.
+#'   Default `"mean_field_normal"`.
 #' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
-#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
-#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
-#'   of the outputs before the bias. Default `"sample"`.
-#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
-#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the perturbation, whose
+#'   mean is zero. Default `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `kernel_posterior_fn`; or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
-#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
-#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
-#'   Default `"deterministic"`, a point estimate.
+#' @param kernel_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn Distribution of the bias:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`; a function as for `kernel_posterior_fn`, of any distribution; or
+#'   `NULL` for no bias. Default `"deterministic"`, a point estimate.
 #' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
@@ -635,7 +699,7 @@ layer_conv_2d_reparameterization <- function(
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, depth, height, width, channels)` it
 #'   returns a tensor of shape `(batch, new_depth, new_height, new_width, filters)`; with
@@ -683,6 +747,7 @@ layer_conv_3d_flipout <- function(
 
 #' 3D convolution with weight uncertainty, by reparameterization
 #'
+#' @description
 #' Use it in place of `keras$layers$Conv3D` where you want a network for volumes to report its
 #' uncertainty. Kernel and bias are drawn from distributions that training fits, and every call
 #' draws again:
@@ -692,6 +757,7 @@ layer_conv_3d_flipout <- function(
 #' outputs = activation(convolution(inputs, kernel) + bias)
 #' ```
 #'
+#' @details
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
@@ -717,8 +783,8 @@ layer_conv_3d_flipout <- function(
 #' @param strides Whole number of at least 1, or one for each dimension: the step of the window.
 #'   Default `1`.
 #' @param padding `"valid"`, no padding; `"same"`, with zeros such that with strides of 1 outputs
-#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front alone,
-#'   such that no output depends on later inputs. Default `"valid"`.
+#'   have the positions of the inputs; in one dimension also `"causal"`, with zeros in front only,
+#'   so that no output depends on later inputs. Default `"valid"`.
 #' @param data_format `"channels_last"` for inputs of shape `(batch, ..., channels)`,
 #'   `"channels_first"` for `(batch, channels, ...)`, or `NULL` for what Keras is configured to
 #'   use. Default `"channels_last"`.
@@ -729,22 +795,33 @@ layer_conv_3d_flipout <- function(
 #'   none. Default `NULL`.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
-#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
-#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
-#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`, or a function `(dtype, shape, name, trainable, add_variable_fn)`
+#'   that returns a distribution of the backend's library. Default `"mean_field_normal"`.
 #' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
-#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
-#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
-#'   of the outputs before the bias. Default `"sample"`.
-#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
-#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior. Default
+#'   `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `kernel_posterior_fn`; or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
-#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
-#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
-#'   Default `"deterministic"`, a point estimate.
+#' @param kernel_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn Distribution of the bias:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`; a function as for `kernel_posterior_fn`, of any distribution; or
+#'   `NULL` for no bias. Default `"deterministic"`, a point estimate.
 #' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
@@ -753,7 +830,7 @@ layer_conv_3d_flipout <- function(
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, depth, height, width, channels)` it
 #'   returns a tensor of shape `(batch, new_depth, new_height, new_width, filters)`; with
@@ -801,14 +878,16 @@ layer_conv_3d_reparameterization <- function(
 
 #' Densely-connected layer with weight uncertainty, by the Flipout estimator
 #'
+#' @description
 #' Use it in place of `keras$layers$Dense` where you want the network to report its uncertainty.
 #' Kernel and bias are drawn from distributions that training fits, and every call draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
-#' outputs = activation(inputs @ kernel + bias)
+#' outputs = activation(inputs %*% kernel + bias)
 #' ```
 #'
+#' @details
 #' Flipout (Wen et al. 2018) gives every example of a batch its own, nearly independent
 #' perturbation of the kernel, for the price of two products with a kernel instead of one. The
 #' variance of the gradient then falls with the size of the batch, which one kernel shared by the
@@ -832,22 +911,32 @@ layer_conv_3d_reparameterization <- function(
 #'   none. Default `NULL`.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
-#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
-#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
-#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal], or its name,
+#'   `"mean_field_normal"`, or a function `(dtype, shape, name, trainable, add_variable_fn)` that
+#'   returns a distribution of the backend's library. It has to be one of independent normals.
+#'   Default `"mean_field_normal"`.
 #' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
-#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
-#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
-#'   of the outputs before the bias. Default `"sample"`.
-#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
-#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the perturbation, whose
+#'   mean is zero. Default `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `kernel_posterior_fn`; or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
-#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
-#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
-#'   Default `"deterministic"`, a point estimate.
+#' @param kernel_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn Distribution of the bias:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`; a function as for `kernel_posterior_fn`, of any distribution; or
+#'   `NULL` for no bias. Default `"deterministic"`, a point estimate.
 #' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
@@ -856,7 +945,7 @@ layer_conv_3d_reparameterization <- function(
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor
 #'   of shape `(batch, ..., units)`.
@@ -899,16 +988,18 @@ layer_dense_flipout <- function(
 
 #' Densely-connected layer with weight uncertainty, by local reparameterization
 #'
+#' @description
 #' Use it in place of `keras$layers$Dense` where you want the network to report its uncertainty.
 #' Kernel and bias are drawn from distributions that training fits, and every call draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
-#' outputs = activation(inputs @ kernel + bias)
+#' outputs = activation(inputs %*% kernel + bias)
 #' ```
 #'
+#' @details
 #' The local reparameterization draws the outputs instead of the kernel, from the distribution that
-#' the kernel gives them: normal with the mean `inputs @ loc` and the variance `inputs^2 @
+#' the kernel gives them: normal with the mean `inputs %*% loc` and the variance `inputs^2 %*%
 #' scale^2`. Every row and every unit has noise of its own, so the gradient has the smallest
 #' variance of the three estimators, for the price of two products with a kernel. Where a layer is
 #' applied at several positions of an example, as in inputs of rank 3, the positions do not share
@@ -932,22 +1023,32 @@ layer_dense_flipout <- function(
 #'   none. Default `NULL`.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
-#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
-#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
-#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal], or its name,
+#'   `"mean_field_normal"`, or a function `(dtype, shape, name, trainable, add_variable_fn)` that
+#'   returns a distribution of the backend's library. It has to be one of independent normals.
+#'   Default `"mean_field_normal"`.
 #' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
-#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
-#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
-#'   of the outputs before the bias. Default `"sample"`.
-#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
-#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the distribution of the
+#'   outputs before the bias. Default `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `kernel_posterior_fn`; or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
-#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
-#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
-#'   Default `"deterministic"`, a point estimate.
+#' @param kernel_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn Distribution of the bias:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`; a function as for `kernel_posterior_fn`, of any distribution; or
+#'   `NULL` for no bias. Default `"deterministic"`, a point estimate.
 #' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
@@ -956,7 +1057,7 @@ layer_dense_flipout <- function(
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor
 #'   of shape `(batch, ..., units)`.
@@ -999,14 +1100,16 @@ layer_dense_local_reparameterization <- function(
 
 #' Densely-connected layer with weight uncertainty, by the reparameterization estimator
 #'
+#' @description
 #' Use it in place of `keras$layers$Dense` where you want the network to report its uncertainty.
 #' Kernel and bias are drawn from distributions that training fits, and every call draws again:
 #'
 #' ```
 #' kernel, bias ~ posterior
-#' outputs = activation(inputs @ kernel + bias)
+#' outputs = activation(inputs %*% kernel + bias)
 #' ```
 #'
+#' @details
 #' The plainest estimator, for a kernel of any distribution: one draw of the kernel serves the
 #' whole batch. A call costs half of what Flipout's costs. But the examples share their noise, so
 #' that the variance of the gradient does not fall below a bound, however large the batch. Use it
@@ -1030,22 +1133,33 @@ layer_dense_local_reparameterization <- function(
 #'   none. Default `NULL`.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
-#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
-#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
-#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`, or a function `(dtype, shape, name, trainable, add_variable_fn)`
+#'   that returns a distribution of the backend's library. Default `"mean_field_normal"`.
 #' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
-#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
-#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
-#'   of the outputs before the bias. Default `"sample"`.
-#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
-#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior. Default
+#'   `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `kernel_posterior_fn`; or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
-#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
-#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
-#'   Default `"deterministic"`, a point estimate.
+#' @param kernel_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn Distribution of the bias:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`; a function as for `kernel_posterior_fn`, of any distribution; or
+#'   `NULL` for no bias. Default `"deterministic"`, a point estimate.
 #' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
@@ -1054,7 +1168,7 @@ layer_dense_local_reparameterization <- function(
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, ..., features)` it returns a tensor
 #'   of shape `(batch, ..., units)`.
@@ -1097,14 +1211,16 @@ layer_dense_reparameterization <- function(
 
 #' Densely-connected layer whose kernel and bias have one joint distribution
 #'
-#' Use it where weights are to depend on each other, where the bias is as uncertain as the kernel,
-#' or where a prior is to be learned. One draw serves the whole batch:
+#' @description
+#' Use it where weights should depend on each other, where the bias is as uncertain as the kernel,
+#' or where the prior is learned. One draw serves the whole batch:
 #'
 #' ```
 #' kernel, bias ~ posterior
-#' outputs = activation(inputs @ kernel + bias)
+#' outputs = activation(inputs %*% kernel + bias)
 #' ```
 #'
+#' @details
 #' The distributions are over one vector: the kernel row by row, then the bias.
 #'
 #' A posterior or prior that is a function may depend on the inputs. Its divergence is added by
@@ -1120,14 +1236,20 @@ layer_dense_reparameterization <- function(
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
 #'   output returned. Missing or `NULL`: the layer is returned.
 #' @param units Whole number of at least 1, the number of outputs (the size of their last axis).
-#' @param make_posterior_fn Distribution of the weights that training fits: a name, a config object
-#'   such as `posterior_multivariate_normal_tril()`, or a function `(kernel_size, bias_size,
-#'   dtype)` that returns a function, layer or model, which gets the inputs and returns a
-#'   distribution of the backend's library over a vector of `kernel_size + bias_size` numbers. The
-#'   variables of a Keras layer or model become weights of this layer. Default
-#'   `"mean_field_normal"`.
-#' @param make_prior_fn Distribution of the weights before the data, as for `make_posterior_fn`.
-#'   Default `"standard_normal"`.
+#' @param make_posterior_fn Distribution of the weights that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`, or a function `(kernel_size, bias_size, dtype)` that returns a
+#'   function, layer or model, which gets the inputs and returns a distribution of the backend's
+#'   library over a vector of `kernel_size + bias_size` numbers. The variables of a Keras layer or
+#'   model become weights of this layer. Default `"mean_field_normal"`.
+#' @param make_prior_fn Distribution of the weights before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`, or a
+#'   function as for `make_posterior_fn`. Default `"standard_normal"`.
 #' @param kl_weight Number of at least 0, the factor on the divergence. Default `NULL`, which is 1.
 #' @param kl_use_exact Bool, whether the divergence is the closed form, which must be known for the
 #'   two distributions, or `log q(w) - log p(w)` at the weights `w` that the last call drew, whose
@@ -1181,6 +1303,7 @@ layer_dense_variational <- function(
 
 #' 2D depthwise convolution with weight uncertainty, by the Flipout estimator
 #'
+#' @description
 #' Use it in place of `keras$layers$DepthwiseConv2D`, as in small networks for images, where you
 #' want the network to report its uncertainty. Each channel is convolved with kernels of its own,
 #' which are drawn from distributions that training fits, and every call draws again:
@@ -1190,6 +1313,7 @@ layer_dense_variational <- function(
 #' outputs[c, m] = activation(convolution(inputs[c], kernel[c, m]) + bias[c, m])
 #' ```
 #'
+#' @details
 #' Flipout (Wen et al. 2018) gives every example of a batch its own, nearly independent
 #' perturbation of the kernel, for the price of two products with a kernel instead of one. The
 #' variance of the gradient then falls with the size of the batch, which one kernel shared by the
@@ -1226,22 +1350,32 @@ layer_dense_variational <- function(
 #'   none. Default `NULL`.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param kernel_posterior_fn Distribution of the kernel that training fits: a name, a config
-#'   object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name, trainable,
-#'   add_variable_fn)` that returns a distribution of the backend's library; Flipout and local
-#'   reparameterization take independent normals only. Default `"mean_field_normal"`.
+#' @param kernel_posterior_fn Distribution of the kernel that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal], or its name,
+#'   `"mean_field_normal"`, or a function `(dtype, shape, name, trainable, add_variable_fn)` that
+#'   returns a distribution of the backend's library. It has to be one of independent normals.
+#'   Default `"mean_field_normal"`.
 #' @param kernel_posterior_tensor_fn Value that stands for the distribution of the kernel in one
-#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior; under
-#'   Flipout the perturbation, whose mean is zero; under local reparameterization the distribution
-#'   of the outputs before the bias. Default `"sample"`.
-#' @param kernel_prior_fn Distribution of the kernel before the data: a name, a config object, a
-#'   function as for `kernel_posterior_fn`, or `NULL` for no prior and no divergence. Default
+#'   call: `"sample"`, `"mean"`, or a function of a distribution. It gets the perturbation, whose
+#'   mean is zero. Default `"sample"`.
+#' @param kernel_prior_fn Distribution of the kernel before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `kernel_posterior_fn`; or `NULL` for no prior and no divergence. Default
 #'   `"standard_normal"`.
-#' @param kernel_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
-#' @param bias_posterior_fn As `kernel_posterior_fn`, but of any distribution; `NULL` for no bias.
-#'   Default `"deterministic"`, a point estimate.
+#' @param kernel_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
+#' @param bias_posterior_fn Distribution of the bias:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`; a function as for `kernel_posterior_fn`, of any distribution; or
+#'   `NULL` for no bias. Default `"deterministic"`, a point estimate.
 #' @param bias_posterior_tensor_fn As `kernel_posterior_tensor_fn`, for the bias. Default
 #'   `"sample"`.
 #' @param bias_prior_fn As `kernel_prior_fn`, for the bias. Default `NULL`, no prior.
@@ -1250,7 +1384,7 @@ layer_dense_variational <- function(
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of shape `(batch, height, width, channels)` it returns
 #'   a tensor of shape `(batch, new_height, new_width, channels * depth_multiplier)`; with
@@ -1298,6 +1432,7 @@ layer_depthwise_conv_2d_flipout <- function(
 
 #' Layer that returns a distribution, made by a function of its inputs
 #'
+#' @description
 #' Use it as the last layer of a Sequential model that makes a posterior or a prior for
 #' `DenseVariational`: the layers before it return the parameters of the distribution.
 #'
@@ -1305,10 +1440,11 @@ layer_depthwise_conv_2d_flipout <- function(
 #' outputs = make_distribution_fn(inputs)
 #' ```
 #'
-#' It cannot be the output layer of a model that `fit()` trains, as Keras 3 passes tensors alone to
+#' @details
+#' It cannot be the output layer of a model that `fit()` trains, as Keras 3 passes only tensors to
 #' a loss. There, let the last layer return the parameters, and pass the negative log-likelihood as
-#' the loss: one that is ready, such as `likelihood_normal`, or a function of the targets and these
-#' parameters.
+#' the loss: one that is ready, such as [`likelihood_normal`][likelihood_normal], or a function of
+#' the targets and these parameters.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its
@@ -1339,8 +1475,9 @@ layer_distribution_lambda <- function(
 
 #' Embedding with weight uncertainty, by reparameterization
 #'
+#' @description
 #' Use it in place of `keras$layers$Embedding`, for words, products or other categories, where you
-#' want the network to know which of them it has seen little of. The vectors are drawn from
+#' want the network to know which of them it has seen only rarely. The vectors are drawn from
 #' distributions that training fits, and every call draws again:
 #'
 #' ```
@@ -1348,6 +1485,7 @@ layer_distribution_lambda <- function(
 #' outputs = embeddings[inputs]
 #' ```
 #'
+#' @details
 #' One draw serves the whole batch: equal numbers have equal vectors within a call. The vector of
 #' an input that is none of the categories, such as a missing value, is NaN.
 #'
@@ -1369,26 +1507,34 @@ layer_distribution_lambda <- function(
 #' @param output_dim Whole number of at least 1, the size of the vectors.
 #' @param activity_regularizer Keras regularizer of the outputs, or `NULL`. Default `NULL`.
 #' @param trainable Bool, whether training updates the weights. Default `TRUE`.
-#' @param embeddings_posterior_fn Distribution of the embeddings that training fits: a name, a
-#'   config object such as `posterior_mean_field_normal()`, or a function `(dtype, shape, name,
-#'   trainable, add_variable_fn)` that returns a distribution of the backend's library. Default
-#'   `"mean_field_normal"`.
+#' @param embeddings_posterior_fn Distribution of the embeddings that training fits:
+#'   [`posterior_mean_field_normal()`][posterior_mean_field_normal],
+#'   [`posterior_multivariate_normal_tril()`][posterior_multivariate_normal_tril] or
+#'   [`posterior_deterministic()`][posterior_deterministic], or its name, such as
+#'   `"multivariate_normal_tril"`, or a function `(dtype, shape, name, trainable, add_variable_fn)`
+#'   that returns a distribution of the backend's library. Default `"mean_field_normal"`.
 #' @param embeddings_posterior_tensor_fn Value that stands for the distribution of the embeddings
 #'   in one call: `"sample"`, `"mean"`, or a function of a distribution. It gets the posterior.
 #'   Default `"sample"`.
-#' @param embeddings_prior_fn Distribution of the embeddings before the data: a name, a config
-#'   object, a function as for `embeddings_posterior_fn`, or `NULL` for no prior and no divergence.
-#'   Default `"standard_normal"`.
-#' @param embeddings_divergence_fn Divergence of posterior from prior: a name, a config object, a
-#'   function `(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `NULL`
-#'   for none. Default `"kl_divergence"`.
+#' @param embeddings_prior_fn Distribution of the embeddings before the data:
+#'   [`prior_standard_normal()`][prior_standard_normal], [`prior_normal()`][prior_normal],
+#'   [`prior_laplace()`][prior_laplace], [`prior_scale_mixture()`][prior_scale_mixture],
+#'   [`prior_trainable_normal()`][prior_trainable_normal] or
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal], or its name, such as `"laplace"`; a
+#'   function as for `embeddings_posterior_fn`; or `NULL` for no prior and no divergence. Default
+#'   `"standard_normal"`.
+#' @param embeddings_divergence_fn Divergence of posterior from prior:
+#'   [`divergence_kl_divergence()`][divergence_kl_divergence] or
+#'   [`divergence_monte_carlo()`][divergence_monte_carlo], or its name, `"kl_divergence"` or
+#'   `"monte_carlo"`; a function `(q, p, sample)` of posterior, prior and a value drawn from the
+#'   posterior; or `NULL` for none. Default `"kl_divergence"`.
 #' @param mask_zero Bool, whether 0 stands for padding, which later layers leave out. Default
 #'   `FALSE`.
 #' @param seed Whole number from 0 to 2147483647 that governs every draw of the layer, the initial
 #'   weights included. Layers of one model may have the same seed: each draws its own numbers.
 #'   Default `NULL`: Keras's global random state decides, see `keras$utils$set_random_seed()`.
 #' @param kl_weight Number of at least 0, the factor on the divergences. It may be changed at any
-#'   time, see `set_kl_weight()`. Default `1.0`.
+#'   time, see [`set_kl_weight()`][set_kl_weight]. Default `1.0`.
 #' @param ... Further arguments of `keras$layers$Layer`, such as `name`, `dtype` or `input_shape`.
 #' @return A Keras layer. Called on a tensor of whole numbers of shape `(batch, ...)` it returns a
 #'   tensor of shape `(batch, ..., output_dim)`.
@@ -1427,14 +1573,16 @@ layer_embedding_reparameterization <- function(
 
 #' Layer that appends trainable columns to its inputs, the same in all rows
 #'
-#' Use it as the last layer in front of a likelihood such as `likelihood_normal`, where the noise
-#' of the data is to be learned but is the same everywhere: the layers before it return the
-#' locations, and this one adds the untransformed scales.
+#' @description
+#' Use it as the last layer before a likelihood such as [`likelihood_normal`][likelihood_normal],
+#' where the noise of the data is learned but is the same everywhere: the layers before it return
+#' the locations, and this one adds the untransformed scales.
 #'
 #' ```
 #' outputs = [inputs, variable]
 #' ```
 #'
+#' @details
 #' The variable has no distribution of its own: training finds one value.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
@@ -1476,6 +1624,7 @@ layer_shared_scale <- function(
 
 #' Layer that returns a variable, the same for all inputs
 #'
+#' @description
 #' Use it where the parameters of a model depend on no input, for example as the first layer of a
 #' distribution with trainable parameters: it stands for a function of the inputs that is constant.
 #'
@@ -1483,7 +1632,8 @@ layer_shared_scale <- function(
 #' outputs = activation(variable)
 #' ```
 #'
-#' The outputs have the shape of the variable alone, without an axis for the batch.
+#' @details
+#' The outputs have the shape of the variable, without an axis for the batch.
 #'
 #' @param object What to compose the layer with. A Sequential model: the layer is added to it and
 #'   the model returned. A tensor, Keras tensor or list of them: the layer is called on it and its

@@ -2,8 +2,9 @@
 
 #' Likelihood of normal observations, whose mean and standard deviation a network learns
 #'
+#' @description
 #' Use it as the loss of a regression. The network then says for each row how far an observation is
-#' likely to be from its mean. Mean squared error instead takes every row for equally noisy, and
+#' likely to be from its mean. Mean squared error instead treats every row as equally noisy, and
 #' fixes the noise: it is this loss with `scale = sqrt(0.5)`, up to a constant.
 #'
 #' ```
@@ -11,15 +12,16 @@
 #' y ~ Normal(loc, 1e-5 + softplus(untransformed_scale))
 #' ```
 #'
+#' @details
 #' A likelihood acts on the outputs of the last layer as they are, so that layer has no activation
 #' and `params_size(k)` units, for k numbers in each row of y: first all means, then all
 #' untransformed scales. Its other methods are `log_prob(y, outputs)`, `mean(outputs)`,
 #' `variance(outputs)`, `sample(outputs, seed)` and `distribution(outputs)`. They take any number
-#' of axes in front of the last one.
+#' of axes before the last one.
 #'
-#' @param scale Float above 0, the standard deviation of all observations; the outputs are then the
-#'   means alone. Default `NULL`: the outputs have a column for it. For one that is learned but the
-#'   same in all rows, end the model with `layer_shared_scale()`.
+#' @param scale Float above 0, the standard deviation of all observations; the outputs are then
+#'   only the means. Default `NULL`: the outputs have a column for it. For one that is learned but
+#'   the same in all rows, end the model with [`layer_shared_scale()`][layer_shared_scale].
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss.
 #' @section Errors:
@@ -45,17 +47,20 @@ likelihood_normal <- function(
 }
 attr(likelihood_normal, "py_function_name") <- "NormalLikelihood"
 
-#' Likelihood of observations of which a few are far out: Student's t distribution
+#' Likelihood of observations with a few outliers: Student's t distribution
 #'
-#' Use it for a regression with outliers. An observation far from the location hardly pulls at it.
+#' @description
+#' Use it for a regression with outliers. An observation far from the location has little influence
+#' on it.
 #'
 #' ```
 #' outputs = [loc, untransformed_scale]
 #' y ~ StudentT(df, loc, 1e-5 + softplus(untransformed_scale))
 #' ```
 #'
-#' Columns and methods are as those of `likelihood_normal`; if `df` is learned, its columns are the
-#' last ones.
+#' @details
+#' Columns and methods are those of [`likelihood_normal`][likelihood_normal]; if `df` is learned,
+#' its columns are the last ones.
 #'
 #' @param df Float above 0, the degrees of freedom: the fewer, the heavier the tails; with 1 they
 #'   are those of a Cauchy distribution, with 30 nearly those of a normal one. `NULL`: the outputs
@@ -91,18 +96,20 @@ attr(likelihood_student_t, "py_function_name") <- "StudentTLikelihood"
 
 #' Likelihood of observations with heavier tails than normal ones: the median is learned
 #'
-#' Use it for a regression with outliers: an observation pulls at the location with the same force,
-#' however far it is away. Mean absolute error is this loss with `scale = 1`, up to a constant.
+#' @description
+#' Use it for a regression with outliers: an observation has the same influence on the location,
+#' however far away it is. Mean absolute error is this loss with `scale = 1`, up to a constant.
 #'
 #' ```
 #' outputs = [loc, untransformed_scale]
 #' y ~ Laplace(loc, 1e-5 + softplus(untransformed_scale))
 #' ```
 #'
-#' Columns and methods are as those of `likelihood_normal`.
+#' @details
+#' Columns and methods are those of [`likelihood_normal`][likelihood_normal].
 #'
 #' @param scale Float above 0, the mean distance from the location, for all observations; the
-#'   outputs are then the locations alone. Default `NULL`: the outputs have a column for it.
+#'   outputs are then only the locations. Default `NULL`: the outputs have a column for it.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss.
 #' @section Errors:
@@ -128,6 +135,7 @@ attr(likelihood_laplace, "py_function_name") <- "LaplaceLikelihood"
 
 #' Likelihood of positive observations whose logarithm is normal, such as prices or sizes
 #'
+#' @description
 #' Use it where effects multiply and the noise grows with the mean.
 #'
 #' ```
@@ -135,10 +143,12 @@ attr(likelihood_laplace, "py_function_name") <- "LaplaceLikelihood"
 #' log(y) ~ Normal(loc, 1e-5 + softplus(untransformed_scale))
 #' ```
 #'
-#' `exp(loc)` is the median of y. Columns and methods are as those of `likelihood_normal`.
+#' @details
+#' `exp(loc)` is the median of y. Columns and methods are those of
+#' [`likelihood_normal`][likelihood_normal].
 #'
 #' @param scale Float above 0, the standard deviation of the logarithm of all observations; the
-#'   outputs are then the locations alone. Default `NULL`: the outputs have a column for it.
+#'   outputs are then only the locations. Default `NULL`: the outputs have a column for it.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss. Observations that are not above 0 have an infinite loss.
 #' @section Errors:
@@ -164,20 +174,22 @@ attr(likelihood_log_normal, "py_function_name") <- "LogNormalLikelihood"
 
 #' Likelihood of positive observations with a standard deviation proportional to the mean
 #'
+#' @description
 #' Use it for times, amounts or claims. The larger the concentration, the closer observations are
 #' to their mean: its inverse square root is the standard deviation divided by the mean.
 #'
 #' ```
 #' outputs = [log_mean, untransformed_concentration]
-#' y ~ Gamma(concentration, rate=concentration / exp(log_mean))
+#' y ~ Gamma(concentration, rate = concentration / exp(log_mean))
 #' concentration = 1e-5 + softplus(untransformed_concentration)
 #' ```
 #'
-#' Columns are the logarithms of all means, then all untransformed concentrations. Methods are as
-#' those of `likelihood_normal`.
+#' @details
+#' Columns are the logarithms of all means, then all untransformed concentrations. Methods are
+#' those of [`likelihood_normal`][likelihood_normal].
 #'
 #' @param concentration Float above 0, the concentration, or shape, of all observations; the
-#'   outputs are then the logarithms of the means alone. With 1 the distribution is exponential.
+#'   outputs are then only the logarithms of the means. With 1 the distribution is exponential.
 #'   Default `NULL`: the outputs have a column for it.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss. Observations below 0 have an infinite loss.
@@ -204,6 +216,7 @@ attr(likelihood_gamma, "py_function_name") <- "GammaLikelihood"
 
 #' Likelihood of proportions: observations between 0 and 1
 #'
+#' @description
 #' Use it for shares, rates or scores with a lower and an upper bound.
 #'
 #' ```
@@ -212,11 +225,13 @@ attr(likelihood_gamma, "py_function_name") <- "GammaLikelihood"
 #' mean = sigmoid(logit_mean),    concentration = 1e-5 + softplus(untransformed_concentration)
 #' ```
 #'
+#' @details
 #' The variance is `mean * (1 - mean) / (1 + concentration)`. Columns are the logits of all means,
-#' then all untransformed concentrations. Methods are as those of `likelihood_normal`.
+#' then all untransformed concentrations. Methods are those of
+#' [`likelihood_normal`][likelihood_normal].
 #'
 #' @param concentration Float above 0, the concentration of all observations; the outputs are then
-#'   the logits of the means alone. Default `NULL`: the outputs have a column for it.
+#'   only the logits of the means. Default `NULL`: the outputs have a column for it.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss. It is infinite for observations outside 0 to 1; at 0 and 1 themselves the
 #'   density may be 0 or infinite.
@@ -245,6 +260,7 @@ attr(likelihood_beta, "py_function_name") <- "BetaLikelihood"
 
 #' Likelihood of observations that are 0 or 1, whose probability a network learns
 #'
+#' @description
 #' Use it as the loss of a classification into two classes, or of several yes-or-no questions at
 #' once. It is the binary cross-entropy, summed over the columns of a row.
 #'
@@ -252,7 +268,9 @@ attr(likelihood_beta, "py_function_name") <- "BetaLikelihood"
 #' outputs = logit,    P(y = 1) = sigmoid(logit)
 #' ```
 #'
-#' Methods are as those of `likelihood_normal`; `mean()` returns the probabilities of 1.
+#' @details
+#' Methods are those of [`likelihood_normal`][likelihood_normal]; `mean()` returns the
+#' probabilities of 1.
 #'
 #' @param from_logits Bool, whether the outputs are logits; else they are probabilities, as after
 #'   the activation `"sigmoid"`, and are kept away from 0 and 1 by `keras$config$epsilon()`.
@@ -281,6 +299,7 @@ attr(likelihood_bernoulli, "py_function_name") <- "BernoulliLikelihood"
 
 #' Likelihood of labels: one class of several, whose probabilities a network learns
 #'
+#' @description
 #' Use it as the loss of a classification. It is the categorical cross-entropy, for labels and for
 #' one-hot rows alike.
 #'
@@ -288,10 +307,11 @@ attr(likelihood_bernoulli, "py_function_name") <- "BernoulliLikelihood"
 #' outputs = [logit_0, logit_1, ...],    P(y = k) = softmax(outputs)[k]
 #' ```
 #'
+#' @details
 #' `y` has labels 0, 1, ..., of shape `(rows,)` or `(rows, 1)`, or one-hot rows, of shape `(rows,
-#' classes)`. Methods are as those of `likelihood_normal`, with `params_size(classes)`; `mean()`
-#' returns the probabilities of all classes, `variance()` those of the one-hot rows, and `sample()`
-#' labels.
+#' classes)`. Methods are those of [`likelihood_normal`][likelihood_normal], with
+#' `params_size(classes)`; `mean()` returns the probabilities of all classes, `variance()` those of
+#' the one-hot rows, and `sample()` labels.
 #'
 #' @param from_logits Bool, whether the outputs are logits; else they are probabilities, as after
 #'   the activation `"softmax"`, and are kept away from 0 and 1 by `keras$config$epsilon()`.
@@ -321,14 +341,17 @@ attr(likelihood_categorical, "py_function_name") <- "CategoricalLikelihood"
 
 #' Likelihood of counts whose variance is their mean
 #'
+#' @description
 #' Use it for numbers of events that happen independently of each other. Where counts vary more
-#' than that, as most do, `likelihood_negative_binomial` learns by how much.
+#' than that, as most do, [`likelihood_negative_binomial`][likelihood_negative_binomial] learns by
+#' how much.
 #'
 #' ```
 #' outputs = log_rate,    y ~ Poisson(exp(log_rate))
 #' ```
 #'
-#' Methods are as those of `likelihood_normal`.
+#' @details
+#' Methods are those of [`likelihood_normal`][likelihood_normal].
 #'
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss. Observations below 0 have an infinite loss.
@@ -353,8 +376,9 @@ attr(likelihood_poisson, "py_function_name") <- "PoissonLikelihood"
 
 #' Likelihood of counts that vary more than independent events do
 #'
+#' @description
 #' Use it for counts whose variance is above their mean, such as numbers of visits or claims: rates
-#' that differ in ways the inputs do not tell.
+#' that differ in ways that the inputs do not explain.
 #'
 #' ```
 #' outputs = [log_mean, untransformed_total_count]
@@ -362,12 +386,13 @@ attr(likelihood_poisson, "py_function_name") <- "PoissonLikelihood"
 #' mean = exp(log_mean),    total_count = 1e-5 + softplus(untransformed_total_count)
 #' ```
 #'
-#' The larger `total_count`, the closer is the distribution to that of `likelihood_poisson`.
-#' Columns are the logarithms of all means, then all untransformed total counts. Methods are as
-#' those of `likelihood_normal`.
+#' @details
+#' The larger `total_count`, the closer the distribution is to that of
+#' [`likelihood_poisson`][likelihood_poisson]. Columns are the logarithms of all means, then all
+#' untransformed total counts. Methods are those of [`likelihood_normal`][likelihood_normal].
 #'
 #' @param total_count Float above 0, what others call the shape, size or inverse dispersion, for
-#'   all observations; the outputs are then the logarithms of the means alone. Default `NULL`: the
+#'   all observations; the outputs are then only the logarithms of the means. Default `NULL`: the
 #'   outputs have a column for it.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.
 #' @return A Keras loss. Observations below 0 have an infinite loss.
@@ -394,6 +419,7 @@ attr(likelihood_negative_binomial, "py_function_name") <- "NegativeBinomialLikel
 
 #' Likelihood of observations from several groups: a mixture of normals
 #'
+#' @description
 #' Use it where the same inputs go with observations around more than one value, which a single
 #' mean would put in between: a mixture density network.
 #'
@@ -403,10 +429,11 @@ attr(likelihood_negative_binomial, "py_function_name") <- "NegativeBinomialLikel
 #' y ~ Normal(loc[component], 1e-5 + softplus(untransformed_scale[component]))
 #' ```
 #'
+#' @details
 #' The outputs have a logit for each component, then for the first component all locations and all
 #' untransformed scales, then for the second, and so on: `components * (1 + 2 * k)` columns for k
-#' numbers in each row of y. All numbers of a row come from the same component. Methods are as
-#' those of `likelihood_normal`; mean and variance are those of the mixture.
+#' numbers in each row of y. All numbers of a row come from the same component. Methods are those
+#' of [`likelihood_normal`][likelihood_normal]; mean and variance are those of the mixture.
 #'
 #' @param components Whole number of at least 1, how many normals are mixed.
 #' @param ... Further arguments of `keras$losses$Loss`: `name`, `reduction` or `dtype`.

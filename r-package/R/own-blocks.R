@@ -2,9 +2,10 @@
 # nolint start: commented_code_linter.
 #' A posterior, prior or divergence of your own
 #'
+#' @description
 #' A function of R with the arguments that a layer's help page names works in every layer, and
-#' trains. But a saved model cannot hold a function of R, so saving is refused. Two ways lead to
-#' blocks that can be saved:
+#' trains. But a saved model cannot hold a function of R, so saving is refused. Two kinds of blocks
+#' can be saved:
 #'
 #' * a block of this package with other values, such as `prior_scale_mixture(pi = 0.25)`, in which
 #'   initializers, regularizers and constraints may be Keras's;
@@ -13,7 +14,7 @@
 #'
 #' @family distributions of weights
 #' @examplesIf reticulate::py_module_available("keras")
-#' # A function of R: for training. On TensorFlow; see [layerapi-package] for other backends.
+#' # A function of R: for training. On TensorFlow; see ?layerapi for other backends.
 #' narrow <- function(dtype, shape, name, trainable, add_variable_fn) {
 #'   tfd <- reticulate::import("tensorflow_probability")$distributions
 #'   tfd$Independent(tfd$Normal(reticulate::import("keras")$ops$zeros(shape), 0.5), length(shape))

@@ -35,8 +35,8 @@
 #' @param prob Number above 0 and below 1, the probability of the intervals; of `"interval"` also
 #'   several of them. Default `NULL`: 0.5 and 0.9 of `"interval"`, 0.9 of other types.
 #' @param most Whole number of at least 1, how many weights are shown. Default `30`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. Default `NULL`: the model's noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. Default `NULL`: the draws
+#'   continue the model's noise, as that many calls would.
 #' @param ... Passed on to [posterior_linpred()], for example `draws` or `likelihood`.
 #' @return A plot of class `ggplot`, with the data that it shows in `$data`.
 #' @section Errors:

@@ -100,8 +100,8 @@ main_scores <- function(scores) {
 #'   several outputs. Default `NULL`: none.
 #' @param prob Number above 0 and below 1, the probability of the predictive interval. Default
 #'   `0.9`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. Default `NULL`: the model's noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. Default `NULL`: the draws
+#'   continue the model's noise, as that many calls would.
 #' @param ... Passed on to [posterior_linpred()], for example `draws` or `likelihood`.
 #' @param conf.level Another name of `prob`, for users of 'broom'.
 #' @return A data frame of the columns of `newdata` and, of numbers,

@@ -2,6 +2,7 @@
 
 #' Set the weight of the divergence in all variational layers of a model
 #'
+#' @description
 #' Use it to weaken or strengthen the divergence without building or compiling again: the next step
 #' of `fit()`, `evaluate()`, a loop of your own and `losses` use the new weight. The configuration
 #' and a saved model keep it.
@@ -32,6 +33,7 @@ set_kl_weight <- function(
 
 #' Callback that shows what the loss is made of: the fit to the data, and the divergence
 #'
+#' @description
 #' Use it in every `fit()` of a network with variational layers. The loss alone does not tell
 #' whether a network learns from the data or only moves towards its prior: a falling loss with a
 #' rising `nll` is a network that underfits. In each epoch
@@ -40,6 +42,7 @@ set_kl_weight <- function(
 #' loss = nll + kl_weight * kl + other losses
 #' ```
 #'
+#' @details
 #' holds for what the progress bar, the history and other callbacks such as `CSVLogger` get:
 #'
 #' * `nll`: value of the compiled loss, the mean negative log-likelihood where that is a
@@ -48,9 +51,9 @@ set_kl_weight <- function(
 #' * `kl_weight`: the layers' own weight of it; where they differ, the weighted divergence over the
 #'   divergence.
 #'
-#' They are means over the batches of the epoch, as the loss is. The callback adds no more than
-#' that to a step: the divergences are those that the loss has anyway. A callback that watches
-#' `val_nll`, such as `EarlyStopping`, takes `mode = "min"`.
+#' They are means over the batches of the epoch, as the loss is. The callback adds only these means
+#' to a step: the loss computes the divergences anyway. A callback that watches `val_nll`, such as
+#' `EarlyStopping`, takes `mode = "min"`.
 #'
 #' @return A Keras callback.
 #' @section Errors:
@@ -74,11 +77,13 @@ callback_kl_history <- function() {
 
 #' Callback that raises the weight of the divergence from a start to its end while training
 #'
-#' Use it where the prior pulls the weights to itself before the network has learned from the data:
-#' with little weight at first, the means move like those of an ordinary network. Where a network
-#' ends depends on the last weight, not on the way there. If the divergence is far above what there
-#' is to learn, it underfits with annealing, too; `elbo()` tells.
+#' @description
+#' Use it where the prior pulls the weights in before the network has learned from the data: with
+#' little weight at first, the means move like those of an ordinary network. Where a network ends
+#' depends on the last weight, not on the way there. If the divergence is far above what there is
+#' to learn, it underfits with annealing, too; [`elbo()`][elbo] tells.
 #'
+#' @details
 #' After `t` of `epochs` epochs the weight is, with `u = t / epochs`,
 #'
 #' * `"linear"`: `start + (end - start) * u`,
@@ -93,8 +98,8 @@ callback_kl_history <- function() {
 #'
 #' @param epochs Whole number of at least 1, how many epochs it takes.
 #' @param start Number of at least 0, the weight at the start. Default `0.0`.
-#' @param end Number of at least 0, which becomes the weight of all layers as by `set_kl_weight()`.
-#'   Default `NULL`: each layer's own.
+#' @param end Number of at least 0, which becomes the weight of all layers as by
+#'   [`set_kl_weight()`][set_kl_weight]. Default `NULL`: each layer's own.
 #' @param shape Name of the way there: `"linear"`, `"cosine"` or `"cyclical"`. Default `"linear"`.
 #' @param per Whether the weight changes with each `"epoch"`, or with each `"batch"`, which takes
 #'   data of a known number of batches. Default `"epoch"`.
@@ -131,9 +136,11 @@ callback_kl_annealing <- function(
 
 #' Metric: the mean negative log-likelihood of the rows, whatever the loss is
 #'
+#' @description
 #' Use it where the loss is another one, or has more in it: a network that is compiled with `"mse"`
 #' can be watched by the likelihood it will be judged by. In the history it is `nll` and `val_nll`.
-#' `callback_kl_history` gives the same numbers where the loss is the likelihood.
+#' [`callback_kl_history`][callback_kl_history] gives the same numbers where the loss is the
+#' likelihood.
 #'
 #' @param likelihood Likelihood, or its name.
 #' @param name Text, the name in the history. Default `"nll"`.
@@ -161,12 +168,14 @@ metric_negative_log_likelihood <- function(
 
 #' Return a variational network that starts from a trained one
 #'
+#' @description
 #' Use it to have a network report its uncertainty without training it from scratch: layers of
 #' Keras become variational ones whose posterior means are the trained weights `w`, with standard
 #' deviations `scale * abs(w)` (MOPED, Krishnan et al. 2020). Train the new model on, with the
-#' divergence, before you read its uncertainty: until then the standard deviations say nothing of
-#' the data.
+#' divergence, before you read its uncertainty: until then the standard deviations say nothing
+#' about the data.
 #'
+#' @details
 #' `keras$layers$Dense`, `Conv1D`, `Conv2D`, `Conv3D`, `DepthwiseConv2D` and `Embedding` are
 #' converted, in models inside the model too. Biases stay point estimates. So does everything else:
 #' layers shared between several places, names, dtype policies, activations, regularizers and
@@ -193,8 +202,8 @@ metric_negative_log_likelihood <- function(
 #'   Default `0.1`.
 #' @param prior Prior of the kernels: a name, a config object, a function as for `kernel_prior_fn`
 #'   of the layers, or `NULL` for no prior and no divergence. `"pretrained"` is
-#'   `prior_pretrained_normal()`: normals around the trained weights, with a standard deviation of
-#'   1. Default `"standard_normal"`.
+#'   [`prior_pretrained_normal()`][prior_pretrained_normal]: normals around the trained weights,
+#'   with a standard deviation of 1. Default `"standard_normal"`.
 #' @param kl_weight Number of at least 0, the factor on the divergences; with Keras's mean over a
 #'   batch as the loss, pass `1/n`, where `n` is the number of training examples. Default `1.0`.
 #' @param seed Whole number from 0 to 2147483647 that governs the draws of all new layers; each
@@ -234,15 +243,17 @@ to_bayesian <- function(
 
 #' Return a network of plain Keras layers at the posterior means of a variational one
 #'
+#' @description
 #' Use it where a network has to run without this package, or without noise: the new model draws
 #' nothing, predicts with the posterior means, and saves and exports like any model of Keras, to
 #' TFLite and ONNX too. It reports no uncertainty: keep the variational model for that.
 #'
+#' @details
 #' Dense, convolutional and embedding layers of this package become `keras$layers$Dense`, `Conv1D`,
 #' `Conv2D`, `Conv3D`, `DepthwiseConv2D` and `Embedding`, in models inside the model too;
-#' everything else stays, as in `to_bayesian()`, which this function undoes. A warning names the
-#' layers that still draw: those of classes of your own, and a `DenseVariational` whose posterior
-#' depends on the inputs.
+#' everything else stays, as in [`to_bayesian()`][to_bayesian], which this function undoes. A
+#' warning names the layers that still draw: those of classes of your own, and a `DenseVariational`
+#' whose posterior depends on the inputs.
 #'
 #' @param model Sequential or functional Keras model that is built, with variational layers.
 #' @return A new model, built, and compiled if `model` is.

@@ -13,8 +13,8 @@
 #'
 #' @param x Model or layer of Keras, built. The layers of models inside it count too.
 #' @param draws Whole number of at least 1, how many draws. Default `1000`.
-#' @param seed Whole number from 0 to 2147483647 that the draws depend on, in place of the state of
-#'   the model's noise. Default `NULL`: the model's noise goes on as after as many calls.
+#' @param seed Whole number from 0 to 2147483647 that decides the draws. Default `NULL`: the draws
+#'   continue the model's noise, as that many calls would.
 #' @param variable Which weights: names such as `"dense/kernel[1,2]"`, those of [tidy()], or
 #'   `"dense/kernel"` for all of that name. Default `NULL`: all weights.
 #' @param regex Whether `variable` has regular expressions, as Python has them, which are searched

@@ -13,30 +13,42 @@ import textwrap
 
 # What an argument about a weight means; "{weight}" is its name, as in `kernel_posterior_fn`.
 _OF_A_WEIGHT = {
-    "posterior_fn": "Distribution of the {weight} that training fits: a name, a config object such "
-    "as `MeanFieldNormal()`, or a function `(dtype, shape, name, trainable, add_variable_fn)` that "
-    'returns a distribution of the backend\'s library{limits}. Default `"mean_field_normal"`.',
+    "posterior_fn": "Distribution of the {weight} that training fits: {blocks}, or a function "
+    "`(dtype, shape, name, trainable, add_variable_fn)` that returns a distribution of the "
+    'backend\'s library{limits}. Default `"mean_field_normal"`.',
     "posterior_tensor_fn": "Value that stands for the distribution of the {weight} in one call: "
     '`"sample"`, `"mean"`, or a function of a distribution. It gets {gets}. Default `"sample"`.',
-    "prior_fn": "Distribution of the {weight} before the data: a name, a config object, a function "
-    "as for `{weight}_posterior_fn`, or `None` for no prior and no divergence. Default "
+    "prior_fn": "Distribution of the {weight} before the data: `StandardNormal()`, "
+    "`NormalPrior()`, `LaplacePrior()`, `ScaleMixturePrior()`, `TrainableNormal()` or "
+    '`PretrainedNormal()`, or its name, such as `"laplace"`; a function as for '
+    "`{weight}_posterior_fn`; or `None` for no prior and no divergence. Default "
     '`"standard_normal"`.',
-    "divergence_fn": "Divergence of posterior from prior: a name, a config object, a function "
-    "`(q, p, sample)` of posterior, prior and a value drawn from the posterior, or `None` for "
-    'none. Default `"kl_divergence"`.',
+    "divergence_fn": "Divergence of posterior from prior: `KLDivergence()` or `MonteCarloKL()`, or "
+    'its name, `"kl_divergence"` or `"monte_carlo"`; a function `(q, p, sample)` of posterior, '
+    "prior and a value drawn from the posterior; or `None` for none. Default "
+    '`"kl_divergence"`.',
 }
-_LIMITS = "; Flipout and local reparameterization take independent normals only"
-_GETS = (
-    "the posterior; under Flipout the perturbation, whose mean is zero; under local "
-    "reparameterization the distribution of the outputs before the bias"
+_POSTERIORS = (
+    "`MeanFieldNormal()`, `MultivariateNormalTriL()` or `Deterministic()`, or its name, such as "
+    '`"multivariate_normal_tril"`'
 )
-_WORDS = {
-    "kernel": {"weight": "kernel", "limits": _LIMITS, "gets": _GETS},
-    "embeddings": {"weight": "embeddings", "limits": "", "gets": "the posterior"},
+_OF_NORMALS = {
+    "blocks": '`MeanFieldNormal()`, or its name, `"mean_field_normal"`',
+    "limits": ". It has to be one of independent normals",
+}
+# By the base that gives a layer its estimator; "" where there is none.
+_BY_ESTIMATOR = {
+    "Flipout": {**_OF_NORMALS, "gets": "the perturbation, whose mean is zero"},
+    "LocalReparameterization": {
+        **_OF_NORMALS,
+        "gets": "the distribution of the outputs before the bias",
+    },
+    "": {"blocks": _POSTERIORS, "limits": "", "gets": "the posterior"},
 }
 _OF_THE_BIAS = {
-    "bias_posterior_fn": "As `kernel_posterior_fn`, but of any distribution; `None` for no bias. "
-    'Default `"deterministic"`, a point estimate.',
+    "bias_posterior_fn": f"Distribution of the bias: {_POSTERIORS}; a function as for "
+    '`kernel_posterior_fn`, of any distribution; or `None` for no bias. Default `"deterministic"`, '
+    "a point estimate.",
     "bias_posterior_tensor_fn": "As `kernel_posterior_tensor_fn`, for the bias. Default "
     '`"sample"`.',
     "bias_prior_fn": "As `kernel_prior_fn`, for the bias. Default `None`, no prior.",
@@ -55,15 +67,18 @@ _OF_ALL = {
     "**kwargs": "Further arguments of `keras.layers.Layer`, such as `name`, `dtype` or "
     "`input_shape`.",
 }
-ARGUMENTS = {
-    **{
-        f"{weight}_{role}": text.format(**words)
-        for weight, words in _WORDS.items()
+
+
+def _arguments(estimator):
+    """Return what the arguments of a layer with this estimator mean, as {name: text}."""
+    words = _BY_ESTIMATOR.get(estimator, _BY_ESTIMATOR[""])
+    of_weights = {
+        f"{weight}_{role}": text.format(weight=weight, **words)
+        for weight in ("kernel", "embeddings")
         for role, text in _OF_A_WEIGHT.items()
-    },
-    **_OF_THE_BIAS,
-    **_OF_ALL,
-}
+    }
+    return of_weights | _OF_THE_BIAS | _OF_ALL
+
 
 _LOSSES = (
     "Once built, the layer adds the divergence of the posterior from the prior to its `losses`, so "
@@ -117,18 +132,18 @@ RAISES = {
 
 # How draws are made, for every answer that makes them.
 OF_DRAWS = {
-    "seed": "Whole number from 0 to 2147483647 that the draws depend on, in place of the state of "
-    "the model's noise. The same seed repeats them, in both languages. Default `None`: the "
-    "model's noise goes on as after as many calls.",
+    "seed": "Whole number from 0 to 2147483647 that decides the draws. The same seed repeats them, "
+    "in both languages. Default `None`: the draws continue the model's noise, as that many calls "
+    "would.",
     "batch_size": "Whole number of at least 1, how many rows are computed together. The draws do "
     "not depend on it. Default `None`: as many as a quarter of a gigabyte allows.",
     "joint": "Whether a draw is one function: one set of weights for all rows. `False`: each layer "
-    "draws as its call does, by rows where its estimator does so, which is cheaper for few rows; "
+    "draws as in a call, separately by rows if its estimator does, which is cheaper for few rows; "
     "draws of two rows then say nothing about their difference. Default `True`.",
-    "training": "Whether layers of Keras act as while they train: a network with Dropout is then "
-    "drawn from too. Batch normalization stays as it is. Default `False`.",
-    "verbose": 'Whether a bar shows how far the draws are: `True`, `False` or `"auto"`, once they '
-    'take some seconds. Default `"auto"`.',
+    "training": "Whether layers of Keras behave as in training, so that a network with Dropout can "
+    "be drawn from. Batch normalization stays as it is. Default `False`.",
+    "verbose": 'Whether a bar shows the progress of the draws: `True`, `False` or `"auto"`, once '
+    'they take some seconds. Default `"auto"`.',
 }
 
 
@@ -163,7 +178,8 @@ def of_layer(layer_class):
     for described_in in (layer_class, *families):
         described |= entries(sections(described_in.__doc__)[1].get("Args", ""))
     if any(base.__name__ == "VariationalLayer" for base in bases):
-        described |= ARGUMENTS
+        estimators = [base.__name__ for base in bases if base.__name__ in _BY_ESTIMATOR]
+        described |= _arguments(*estimators[:1] or [""])
     arguments = []
     for parameter in list(inspect.signature(layer_class.__init__).parameters.values())[1:]:
         name = "**kwargs" if parameter.kind is parameter.VAR_KEYWORD else parameter.name

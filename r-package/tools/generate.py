@@ -94,6 +94,9 @@ R_NAMES = {
 }
 R_NAMES |= {"None": "NULL", "True": "TRUE", "False": "FALSE"}
 
+# What has a help page of its own.
+TOPICS = {*LAYERS, *BLOCKS, *LIKELIHOODS, *TRAINING, *ANSWERS}
+
 # What an argument of an answer takes in R.
 OF_ANSWERS = {
     "newdata": "Matrix, array or data frame of numbers with a row for each example, or a vector "
@@ -173,16 +176,28 @@ def r_literal(value):
     return f"{value:g}"
 
 
-def r_words(text, names=()):
-    """Return a piece of documentation with the names and the spelling of R in its code."""
+def r_code(text):
+    """Return code, or a formula, in the spelling of R."""
+    text = re.sub(r"\b(\w+)=(?=[\w\"])", r"\1 = ", text)
+    return text.replace("[:, ", "[, ").replace(" @ ", " %*% ")
+
+
+def r_words(text, names=(), page=None):
+    """Return a piece of documentation with the names and the spelling of R in its code.
+
+    Functions of the package become links, except on a function's own `page`.
+    """
     names = R_NAMES | dict(names)
 
     def code(match):
         inside = re.sub(r"\b\w+\b", lambda word: names.get(word[0], word[0]), match[1])
-        inside = re.sub(r"\b(\w+)=(?=[\w\"])", r"\1 = ", inside)
-        inside = inside.replace("[:, ", "[, ")
+        inside = r_code(inside)
         if re.match(r"keras\.[\w.]+(\(\))?$", inside):  # modules and functions of Python's Keras
             inside = inside.replace(".", "$")
+        called = re.match(r"(\w+)\(.*\)$", inside)
+        topic = called[1] if called else inside
+        if topic in TOPICS and topic != page and (called or inside != match[1]):
+            return f"[`{inside}`][{topic}]"
         return f"`{inside}`"
 
     return re.sub(r"`([^`]+)`", code, text)
@@ -194,17 +209,25 @@ def roxygen(lines):
     return "".join(f"#' {line}".rstrip() + "\n" for line in text.splitlines())
 
 
-def wrap(tag, text, names=()):
+def wrap(tag, text, names=(), page=None):
     """Return a tag, if there is one, and its text in lines of less than 100 characters."""
+    text = r_words(" ".join(text.split()), names, page)
+    # No line begins with what Markdown takes for the sign of a list.
+    text = re.sub(r" (?=(\d+[.)]|[-+*])( |$))", "\0", text)
     return textwrap.fill(
-        f"{tag} {r_words(' '.join(text.split()), names)}".strip(), 96,
+        f"{tag} {text}".strip(), 96,
         subsequent_indent="  " if tag else "", break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+    ).replace("\0", " ")  # fmt: skip
 
 
-def _item(text, names):
-    """Return a paragraph, or an item of a list."""
-    return wrap("*", text[2:], names) if text.startswith("- ") else wrap("", text, names)
+def _paragraph(text, names, page):
+    """Return a paragraph, a list with a line for each item, or a formula, which is indented."""
+    if text.startswith("    "):
+        return f"```\n{r_code(textwrap.dedent(text))}\n```"
+    return "\n".join(
+        wrap("*", item[2:], names, page) if item.startswith("- ") else wrap("", item, names, page)
+        for item in re.split(r"\n(?=- )", text)
+    )
 
 
 def documentation(name, function, family, names=(), described=(), tags=("@export",)):
@@ -220,29 +243,30 @@ def documentation(name, function, family, names=(), described=(), tags=("@export
     """
     front, parts = docstrings.sections(function.__doc__)
     title, *paragraphs = front.split("\n\n")
-    lines = [r_words(" ".join(title.split()), names).rstrip("."), ""]
-    for paragraph in paragraphs:
-        indented = paragraph.startswith("    ")
-        if indented:
-            lines += [f"```\n{textwrap.dedent(paragraph)}\n```", ""]
-        else:  # a list has a line for each item
-            items = re.split(r"\n(?=- )", paragraph)
-            lines += [*(_item(each, names) for each in items), ""]
+    lines = [r_words(" ".join(title.split()), names, name).rstrip("."), ""]
+    # The formula that a description speaks of is part of it.
+    described_in = 2 if paragraphs[1:] and paragraphs[1].startswith("    ") else 1
+    for i, paragraph in enumerate(paragraphs):
+        if i == 0:
+            lines.append("@description")
+        elif i == described_in:
+            lines.append("@details")
+        lines += [_paragraph(paragraph, names, name), ""]
     arguments = {
         dict(names).get(argument, argument.replace("**kwargs", "...")): text
         for argument, text in docstrings.entries(parts.get("Args", "")).items()
     }
-    arguments = {key: r_words(text, names) for key, text in arguments.items()}
     for argument, text in (arguments | dict(described)).items():
-        lines.append(wrap(f"@param {argument}", text))
+        known = () if argument in dict(described) else names
+        lines.append(wrap(f"@param {argument}", text, known, name))
     if name in RETURNED:
         lines.append(wrap("@return", RETURNED[name]))
     else:
-        lines.append(wrap("@return", parts["Returns"], names))
+        lines.append(wrap("@return", parts["Returns"], names, name))
     if "Raises" in parts:
         lines += ["@section Errors:", "The message says what is expected. The class of the error:"]
         for error, text in docstrings.entries(parts["Raises"]).items():
-            lines.append(wrap(f"* `layerapi_{error}`:", text, names))
+            lines.append(wrap(f"* `layerapi_{error}`:", text, names, name))
     if "References" in parts:
         # CRAN asks for its own macro.
         references = re.sub(r"<https://doi\.org/([^>]+)>", r"\\doi{\1}", parts["References"])

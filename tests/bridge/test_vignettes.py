@@ -22,9 +22,19 @@ def parameters(tmp_path):
     return {
         "answers": "epochs = 1",
         "estimators": "draws = 10",
+        "migration": "epochs = 1",
         "speed": f"results = '{tmp_path / 'results'}'",
         "underfitting": "seeds = 2, epochs = 1",
     }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_block_runs(document):
+    fences = re.findall(r"^```(.+)$", document.read_text(encoding="utf-8"), flags=re.M)
+    for fence in fences:
+        assert re.match(r"\{(r|python) |bash$", fence)
+        # What is shown in a place of its own runs in another.
+        assert "eval=FALSE" not in fence or "ref.label=" in fence
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

@@ -61,7 +61,7 @@ def _philox(key):
     """Return what Philox draws from: 2^64 blocks of numbers for each pair of a key's words.
 
     `tf.random.stateless_normal` scrambles a seed first, which takes longer than a small layer's
-    draws. Philox needs it not: its blocks are independent whatever key and counter are.
+    draws. Philox does not need that: its blocks are independent for all keys and counters.
     """
     counter = tf.cast(key * tf.constant([0, 1], key.dtype), "uint64")
     return {"key": tf.cast(key[:1], "uint64"), "counter": counter, "alg": 1}

@@ -241,7 +241,7 @@ def seeded(distribution, key, first=None):
     """Return a copy of `distribution` whose `sample()` and `rsample()` draw under `key`.
 
     It is what a user's own function receives, so that a layer's seed governs `d.rsample()` too.
-    torch's distributions draw from the global generator alone.
+    torch's distributions draw only from the global generator.
 
     Args:
         distribution: one of the library's distributions.

@@ -14,7 +14,7 @@ from layer_api.backend.torch import random
 def is_supported(x):
     """Tell whether a weight has a dtype that the loops are written for, and torch runs eagerly.
 
-    What it compiles, it makes few loops of by itself.
+    What torch compiles, it turns into few loops by itself.
     """
     return x.dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling()
 

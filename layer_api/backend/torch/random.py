@@ -166,7 +166,7 @@ def key_of_words(words):
 
 
 def scrambled(word):
-    """Return a word of 32 bits of which every bit depends on every bit of `word`, one to one."""
+    """Return a word of 32 bits, each of which depends on every bit of `word`, one to one."""
     word = ((word ^ (word >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
     word = ((word ^ (word >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
     return word ^ (word >> 16)
