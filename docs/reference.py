@@ -279,8 +279,9 @@ def _to_markdown(found):
     source = f"\n<p>{_CUT}</p>\n".join(texts)
     # What R puts around code that must not break.
     source = re.sub(r'<code style="[^"]*">&#8288;(.*?)&#8288;</code>', r"<code>\1</code>", source)
+    # Markdown does not look into the frames that roxygen puts around code.
     source = re.sub(
-        r'<div class="sourceCode r"><pre>(.*?)</div>', r'<pre class="r">\1', source, flags=re.S
+        r'<div class="sourceCode ?(.*?)"><pre>(.*?)</div>', r'<pre class="\1">\2', source, flags=re.S
     )
     written = subprocess.run(
         ["pandoc", "--from=html", "--to=commonmark+pipe_tables", "--wrap=none"],
