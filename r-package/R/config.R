@@ -164,7 +164,7 @@ missing_packages <- function(packages) {
   packages$package[!mapply(satisfies, found, packages$needed)]
 }
 
-# Tell whether a version is what `needed` asks for: ">=3.9", ">=0.5,!=0.7.1", or "", for any version.
+# Tell whether a version is what `needed` asks for: ">=3.9", ">=0.5,!=0.7.1", or "", for any.
 satisfies <- function(found, needed) {
   if (is.na(found)) {
     return(FALSE)
