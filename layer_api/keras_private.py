@@ -119,6 +119,9 @@ class ObservedSteps:
             compile=self._ending(model, model.compile),
         )
         list.append(model._metrics, self.metric)  # Keras tracks no metric once a model is built
+        # Under JAX, Keras 3.9 has noted already how each variable of the metrics is sharded.
+        if note_shardings := getattr(model, "_record_training_state_sharding_spec", None):
+            note_shardings()
         self._swap(model, True)
 
     def stop(self, model):

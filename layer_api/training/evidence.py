@@ -4,6 +4,7 @@ elbo = -(nll + kl),        nll = E[-log p(y | x, weights)],    weights ~ posteri
 """
 
 import math
+import textwrap
 from typing import Any, NamedTuple
 
 import keras
@@ -57,7 +58,8 @@ class Elbo(NamedTuple):
             "total": [f"{value:,.1f}" for value in totals.values()],
             "per row": [f"{value / self.rows:.3f}" for value in totals.values()],
         }
-        return "\n".join([table(columns, len(totals)), *self.advice])
+        advice = [textwrap.fill(each, 80, break_on_hyphens=False) for each in self.advice]
+        return "\n".join([table(columns, len(totals)), *advice])
 
 
 def elbo(

@@ -4,6 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+if keras.backend.backend() != "tensorflow":
+    # What is about TensorFlow, or about no backend.
+    about = ("arviz", "benchmarks", "drop_in", "examples", "floors", "fuzz", "legacy", "migration")
+    collect_ignore = [f"test_{name}.py" for name in (*about, "plots", "truth")]
+
 SEED = 20180312  # the day Flipout's paper was published; any would do
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from framework import BACKEND, laplace, library_kl_divergence, losses_of, numpy
-from layers import CASES
+from layers import REPRESENTATIVES
 from test_contract import data, noiseless
 from test_saving import variants
 
@@ -82,9 +82,9 @@ print(json.dumps(found))
 
 @pytest.mark.parametrize("other", [name for name in BACKENDS if name != BACKEND])
 def test_saved_models_load_under_another_backend(tmp_path, other):
-    """Every layer with every block: weights and state of the noise are equal, means are close."""
+    """With every block: weights and state of the noise are equal, means are close."""
     models = {}
-    for case in CASES:
+    for case in REPRESENTATIVES:
         name = case.layer.__name__
         inputs = keras.Input(case.shapes[0][0])
         layers = [*variants(case), noiseless(case, name="means")]
@@ -93,7 +93,7 @@ def test_saved_models_load_under_another_backend(tmp_path, other):
         model(data(case)[0])  # the noise is on its way
         model.save(tmp_path / f"{name}.keras")
     found = run_under(other, LOAD, tmp_path)
-    for case in CASES:
+    for case in REPRESENTATIVES:
         model = models[case.layer.__name__]
         variables, losses, means = found[case.layer.__name__]
         for theirs, ours in zip(variables, model.variables, strict=True):

@@ -493,9 +493,12 @@ def test_dtypes(policy, xla):
         for fn in ("kl_divergence", layer_api.MonteCarloKL(3), divergence)
     ]
     model = keras.Model(inputs, [layer(inputs) for layer in variants])
-    jit_compile = {"tensorflow": xla, "jax": True, "torch": False}[BACKEND]
+    is_compiled = {"tensorflow": xla, "jax": True, "torch": False}[BACKEND]
     model.compile(
-        optimizer=keras.optimizers.SGD(1e-3), loss=["mse"] * len(variants), jit_compile=jit_compile
+        optimizer=keras.optimizers.SGD(1e-3),
+        loss=["mse"] * len(variants),
+        jit_compile=is_compiled,
+        run_eagerly=not is_compiled,  # a graph of this many layers takes half a minute to make
     )
     before = [layer.get_weights()[0] for layer in variants]
     x = np.ones((4, 3), "float32")

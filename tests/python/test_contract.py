@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from framework import compile_arguments, float64, gradients, numpy, only_tensorflow, only_torch
-from layers import CASES
+from layers import CASES, REPRESENTATIVES
 
 from layer_api import validation
 
@@ -23,6 +23,7 @@ def every(cases):
 
 
 every_layer = every(CASES)
+every_representative = every(REPRESENTATIVES)
 # The layers whose weights have a shape that depends on the inputs.
 every_layer_of_its_inputs = every([case for case in CASES if case.undefined])
 every_layer_of_rows = every([case for case in CASES if case.by_row])
@@ -33,6 +34,17 @@ def every_rank(test):
     cases = [(case, *shapes) for case in CASES for shapes in case.shapes]
     names = [f"{case.layer.__name__}-{shape}" for case, shape, _ in cases]
     return pytest.mark.parametrize(("case", "shape", "output_shape"), cases, ids=names)(test)
+
+
+# Of each policy: the dtype of the variables, of what is computed, and of the divergence.
+POLICIES = {
+    "float32": ("float32", "float32", "float32"),
+    "float64": ("float64", "float64", "float32"),
+    "float16": ("float16", "float16", "float32"),
+    "bfloat16": ("bfloat16", "bfloat16", "float32"),
+    "mixed_float16": ("float32", "float16", "float32"),
+    "mixed_bfloat16": ("float32", "bfloat16", "float32"),
+}
 
 
 def data(case, rows=4):
@@ -223,7 +235,7 @@ class TestCall:
         assert len(traces) == 1
 
     @only_tensorflow
-    @every_layer
+    @every_representative
     def test_xla(self, case):
         """XLA makes other normals of the same random bits; its means are those of any mode."""
         import tensorflow as tf
@@ -247,20 +259,11 @@ class TestCall:
         assert_equal(output, case.make()(whole.astype("float32")))
 
     @every_layer
-    @pytest.mark.parametrize(
-        ("policy", "variables", "computations", "loss"),
-        [
-            ("float32", "float32", "float32", "float32"),
-            ("float64", "float64", "float64", "float32"),
-            ("float16", "float16", "float16", "float32"),
-            ("bfloat16", "bfloat16", "bfloat16", "float32"),
-            ("mixed_float16", "float32", "float16", "float32"),
-            ("mixed_bfloat16", "float32", "bfloat16", "float32"),
-        ],
-    )
+    @pytest.mark.parametrize("policy", POLICIES)
     @float64()
-    def test_dtypes(self, case, policy, variables, computations, loss):
-        inputs, targets = data(case)
+    def test_dtypes(self, case, policy):
+        variables, computations, loss = POLICIES[policy]
+        inputs, _ = data(case)
         exact, rounded = noiseless(case, dtype="float64"), noiseless(case, dtype=policy)
         exact(inputs)
         rounded(inputs)
@@ -285,6 +288,11 @@ class TestCall:
         losses = [sum(map(numpy, layer.losses)) for layer in (rounded, exact)]
         assert abs(losses[0] - losses[1]) <= error
 
+    @every_representative
+    @pytest.mark.parametrize("policy", POLICIES)
+    @float64()
+    def test_training_in_every_dtype(self, case, policy):
+        inputs, targets = data(case)
         layer = case.make(dtype=policy, activity_regularizer="l2")
         model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
         before = model.get_weights()
@@ -336,7 +344,7 @@ class TestTraining:
         for one, same in zip(eager, compiled, strict=True):
             np.testing.assert_allclose(same, one, rtol=1e-5, atol=1e-6)
 
-    @every_layer
+    @every_representative
     def test_frozen_weights_stay(self, case):
         inputs, targets = data(case)
         model = model_of(case)
@@ -368,7 +376,7 @@ KINDS = {
 
 
 class TestModels:
-    @every_layer
+    @every_representative
     @pytest.mark.parametrize("kind", KINDS)
     def test_kinds(self, case, kind):
         inputs, targets = data(case)
@@ -528,12 +536,12 @@ import keras, numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-from layers import CASES
+from layers import REPRESENTATIVES
 from test_contract import data, noiseless
 found = {}
 # One for all: the second strategy of a process takes the first one's keys for its collectives.
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-for case in CASES:
+for case in REPRESENTATIVES:
     inputs, targets = data(case)
     with strategy.scope():
         layer = case.make()
@@ -564,7 +572,7 @@ print(json.dumps(found))
 
     def test_two_replicas(self):
         every_found = in_a_fresh_process(self.PROGRAM)
-        for case in CASES:
+        for case in REPRESENTATIVES:
             found = every_found[case.layer.__name__]
             draws = np.reshape(found["outputs"], (4, -1))
             for one in range(4):

@@ -188,7 +188,8 @@ def test_it_prints_as_a_table():
     lines = printed.splitlines()
     assert lines[0].split() == ["40", "rows", "total", "per", "row"]
     assert [line.split()[0] for line in lines[1:3]] == ["nll", "kl"]
-    assert lines[-1].startswith("kl_weight is 1 and the loss a mean over rows")
+    assert lines[6].startswith("kl_weight is 1 and the loss a mean over rows")
+    assert max(map(len, lines)) <= 80
 
 
 def advice_of(model, y=None, **options):

@@ -14,7 +14,7 @@ import h5py
 import keras
 import pytest
 from keras.src.utils import python_utils
-from layers import CASES
+from layers import ALL
 from test_contract import data, equal, every_layer, in_a_fresh_process
 
 import layer_api
@@ -181,7 +181,7 @@ def model_of(case, **arguments):
     return keras.Sequential([keras.Input(case.shapes[0][0]), case.make(**arguments)])
 
 
-BY_NAME = {case.layer.__name__: case for case in CASES}
+BY_NAME = {case.layer.__name__: case for case in ALL}
 
 
 def test_a_legacy_file_holds_a_model(tmp_path):

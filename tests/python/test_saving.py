@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pytest
 from framework import numpy
-from layers import CASES
-from test_contract import data, digest, equal, every_layer, in_a_fresh_process
+from layers import REPRESENTATIVES
+from test_contract import data, digest, equal, every_layer, every_representative, in_a_fresh_process
 
 import layer_api
 
@@ -81,7 +81,7 @@ def digest_all(tensors):
 
 
 class TestCopies:
-    @every_layer
+    @every_representative
     @pytest.mark.parametrize("how", ["clone_model", "from_config", "deepcopy"])
     def test_copy(self, case, how):
         inputs, _ = data(case)
@@ -108,11 +108,11 @@ LOAD = """
 import json, pathlib, keras, numpy as np
 from test_contract import digest
 from test_saving import digest_all, model_of_all, state_of
-from layers import CASES
+from layers import REPRESENTATIVES
 import layer_api
 folder = pathlib.Path(sys.argv[1])
 found = {}
-for case in CASES:
+for case in REPRESENTATIVES:
     name = case.layer.__name__
     inputs = np.load(folder / f"{name}.npy")
     model = keras.saving.load_model(folder / f"{name}.keras", safe_mode=True)
@@ -125,7 +125,7 @@ print(json.dumps(found))
 
 def test_files_in_a_fresh_process(tmp_path):
     expected = {}
-    for case in CASES:
+    for case in REPRESENTATIVES:
         name = case.layer.__name__
         inputs, _ = data(case)
         np.save(tmp_path / f"{name}.npy", inputs)
@@ -194,12 +194,12 @@ RUN = """
 import json, os, pathlib, signal, keras, numpy as np
 from test_contract import data
 from test_saving import model_of_all, state_of
-from layers import CASES
+from layers import REPRESENTATIVES
 folder, kill = sys.argv[1], sys.argv[2] == "kill"
 keras.utils.set_random_seed(int(sys.argv[3]))
 # The variants in turn: every block is there, and not every layer with each of them. Convolutions
 # of one rank stand for all.
-cases = [case for case in CASES if case.by_row and len(case.shapes[0][0]) < 3]
+cases = [case for case in REPRESENTATIVES if case.by_row and len(case.shapes[0][0]) < 3]
 models = [model_of_all(case, slice(i % 4, i % 4 + 1)) for i, case in enumerate(cases)]
 outputs = [output for model in models for output in model.outputs]
 model = keras.Model([m.input for m in models], outputs)

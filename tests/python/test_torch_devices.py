@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from framework import BACKEND, numpy, only_torch
-from layers import CASES
+from layers import ALL
 
 import layer_api
 from layer_api import backend, noise
@@ -87,7 +87,7 @@ def drawn(generator):
     return numpy(noise.normal((8,), noise.key(state, "kernel"), "float32"))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.function.__name__)
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.function.__name__)
 def test_a_step_waits_for_nothing(case, reads):
     inputs = torch.as_tensor(case.inputs(np.random.default_rng(0), 4))
     model = keras.Sequential([keras.Input(inputs.shape[1:]), case.make()])
