@@ -14,6 +14,9 @@ import published
 import regression
 import truth
 
+# One process fits what the tests share.
+pytestmark = pytest.mark.xdist_group("truth")
+
 FEW = regression.FACTORS[:2]
 
 
