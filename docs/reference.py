@@ -280,9 +280,8 @@ def _to_markdown(found):
     # What R puts around code that must not break.
     source = re.sub(r'<code style="[^"]*">&#8288;(.*?)&#8288;</code>', r"<code>\1</code>", source)
     # Markdown does not look into the frames that roxygen puts around code.
-    source = re.sub(
-        r'<div class="sourceCode ?(.*?)"><pre>(.*?)</div>', r'<pre class="\1">\2', source, flags=re.S
-    )
+    framed = re.compile(r'<div class="sourceCode ?(.*?)"><pre>(.*?)</div>', flags=re.S)
+    source = framed.sub(r'<pre class="\1">\2', source)
     written = subprocess.run(
         ["pandoc", "--from=html", "--to=commonmark+pipe_tables", "--wrap=none"],
         input=source, capture_output=True, text=True, check=True, encoding="utf-8",
