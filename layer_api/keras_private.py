@@ -10,8 +10,7 @@ import tempfile
 
 import keras
 import numpy as np
-from keras.src import backend as keras_backend
-from keras.src.backend.common import global_state, stateless_scope
+from keras.src.backend.common import global_state, masking, stateless_scope
 from keras.src.losses import loss as loss_module
 from keras.src.models import functional
 from keras.src.random import seed_generator
@@ -375,7 +374,7 @@ def _normalize(layer, inputs, training=None, mask=None):
 
 def mask_of(outputs):
     """Return the mask that Keras has put on the outputs of a model, or None."""
-    return keras_backend.get_keras_mask(outputs)
+    return masking.get_keras_mask(outputs)
 
 
 def has_training_argument(layer):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from framework import BACKEND, float64, gradients, normal, numpy, only_tensorflow
 from keras import ops
+from keras.src.backend.common import masking
 
 import layer_api
 from layer_api import backend
@@ -307,7 +308,7 @@ class TestMethods:
         tokens = np.array([[1, 2, 0], [3, 0, 0]])
         embedded = keras.layers.Embedding(5, 3, mask_zero=True)(tokens)
         outputs = built()(embedded)
-        np.testing.assert_array_equal(numpy(keras.src.backend.get_keras_mask(outputs)), tokens != 0)
+        np.testing.assert_array_equal(numpy(masking.get_keras_mask(outputs)), tokens != 0)
 
     def test_compute_output_shape(self):
         layer = layer_api.layer_dense_flipout(units=2)
