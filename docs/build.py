@@ -68,12 +68,15 @@ def main(quick):
     (SOURCE / "contributing.md").write_text(_read("CONTRIBUTING.md"), encoding="utf-8")
     documents = articles.write(SOURCE / "articles", BUILD, quick)
     (SOURCE / "articles" / "index.md").write_text(_index(documents), encoding="utf-8")
+    of_reference = reference.write(SOURCE, BUILD)
+    for page in (SOURCE / "index.md", *map(SOURCE.joinpath, pages), *SOURCE.glob("articles/*.md")):
+        reference.link_from(page, SOURCE)
     of_project = {"measurements.md", "where-things-are.md"} & pages.keys()
     navigation = [
         {"Home": "index.md"},
         {"Get started": [{pages[file]: file} for file in pages if file not in of_project]},
         {"Articles": ["articles/index.md", *documents]},
-        *reference.write(SOURCE, BUILD),
+        *of_reference,
         {
             "Project": [
                 *({pages[file]: file} for file in sorted(of_project)),

@@ -116,6 +116,24 @@ def write(folder, build):
     return navigation
 
 
+def link_from(page, folder):
+    """Let code on another page lead into the reference: to Python's page where there is one.
+
+    Args:
+        page: Path of the page.
+        folder: Path of the folder of Zensical's sources.
+    """
+    up = "../" * (len(page.relative_to(folder).parts) - 1)
+    places = {
+        file.stem: f"{up}{language}/{file.stem}"
+        for language in ("r", "python")
+        for file in (folder / language).glob("*.md")
+        if file.stem != "index"
+    }
+    text = page.read_text(encoding="utf-8")
+    page.write_text(_linked(text, places, None), encoding="utf-8")
+
+
 def _label(language, name):
     return R_LABELS.get(name, name) if language == "r" else name
 
@@ -161,14 +179,14 @@ def _linked(text, pages, own):
     Args:
         text: Markdown.
         pages: dictionary of pages by the names that lead to them.
-        own: name of the page that the text is on.
+        own: name of the page that the text is on, None if it is not of the reference.
     """
 
     def link(match):
         page = pages.get(match[1])
         return f"[{match[0]}]({page}.md)" if page and page != own else match[0]
 
-    blocks = re.split(r"(^```.*?^```$)", text, flags=re.M | re.S)
+    blocks = re.split(r"(^ *```.*?^ *```$|^#+ [^\n]*$)", text, flags=re.M | re.S)
     blocks[::2] = [re.sub(r"(?<!\[)`(\w+)(?:\(\))?`", link, block) for block in blocks[::2]]
     return "".join(blocks)
 

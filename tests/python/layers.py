@@ -95,19 +95,18 @@ def _case(row):
 ALL = [_case(row) for row in LAYERS if row.get("contract", True)]
 _BY_NAME = {case.layer.__name__: case for case in ALL}
 
-# Between them, these call all of `layer_api/backend`. They stand for every layer where a test has
-# to compile a step or to start a process, which takes a hundred times as long as a call; `FULL=1`
-# takes every layer instead.
+# Between them, these call what layers call of `layer_api/backend`. They stand for every layer where
+# a test has to compile a step or to start a process, which takes a hundred times as long as a call;
+# `FULL=1` takes every layer instead.
 _FEW = [
     "DenseFlipout",
     "DenseLocalReparameterization",
     "DenseVariational",
     "Conv2DFlipout",
-    "DepthwiseConv2DFlipout",
     "EmbeddingReparameterization",
-    "VariableLayer",
 ]
-REPRESENTATIVES = ALL if "FULL" in os.environ else [_BY_NAME[name] for name in _FEW]
+IS_FULL = "FULL" in os.environ
+REPRESENTATIVES = ALL if IS_FULL else [_BY_NAME[name] for name in _FEW]
 # A layer is written once for all backends: TensorFlow sees every layer in all other tests.
 CASES = ALL if BACKEND == "tensorflow" else REPRESENTATIVES
 
