@@ -494,7 +494,7 @@ def check_draws(value, likelihood, kind="linpred"):
             "model",
             f"a model, or draws of {KINDS[kind]}()",
             f"draws of {KINDS[known_kind]}()",
-            f"Keep what {KINDS[kind]}() returns: every answer can be computed from it.",
+            f"Keep what {KINDS[kind]}() returns: every answer follows from it.",
         )
     if value.ndim < 2 or not value.size or value.dtype.kind not in "fiu":
         raise messages.invalid(

@@ -105,7 +105,7 @@ _FEW = [
     "Conv2DFlipout",
     "EmbeddingReparameterization",
 ]
-IS_FULL = "FULL" in os.environ
+IS_FULL = bool(os.environ.get("FULL"))
 REPRESENTATIVES = ALL if IS_FULL else [_BY_NAME[name] for name in _FEW]
 # A layer is written once for all backends: TensorFlow sees every layer in all other tests.
 CASES = ALL if BACKEND == "tensorflow" else REPRESENTATIVES

@@ -1,4 +1,4 @@
-"""Saved models: every layer with every block, what cannot be saved, a killed run, a full disk."""
+"""Saved models: layers with every block, what cannot be saved, a killed run, a full disk."""
 
 import contextlib
 import copy

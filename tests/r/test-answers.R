@@ -89,7 +89,7 @@ test_that("draws stand in place of the model", {
   expect_refused(
     posterior_epred(posterior_epred(outputs)), paste(
       "`object` must be a model, or draws of posterior_linpred(). Received: draws of",
-      "posterior_epred(). Keep what posterior_linpred() returns: every answer can be computed from it."
+      "posterior_epred(). Keep what posterior_linpred() returns: every answer follows from it."
     )
   )
   expect_refused(
