@@ -12,8 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
-from layers import CASES as ALL
-from layers import REPRESENTATIVES
+from layers import ALL, REPRESENTATIVES
 from test_contract import in_a_fresh_process
 
 import layer_api

@@ -13,7 +13,7 @@ deviations <- function(draws, mean, variance) {
   )
 }
 
-draws_of <- function(layer, x, n = 200) {
+draws_of <- function(layer, x, n = 500) {
   t(replicate(n, numbers(layer(x))))
 }
 

@@ -96,7 +96,7 @@ test_that("an R function is a prior without a closed form, and the estimate is u
   loc <- weights[[1]]
   folded <- scale * sqrt(2 / pi) * exp(-(loc / scale)^2 / 2) + loc * (1 - 2 * pnorm(-loc / scale))
   truth <- sum(folded + log(2) - 0.5 * log(2 * pi * exp(1) * scale^2))
-  n <- 200
+  n <- 400
   estimates <- replicate(n, {
     layer(matrix(1, 1, 3)) # draws again
     loss_of(layer)

@@ -42,7 +42,7 @@ test_that("outputs have the mean and the variance of the design", {
   untransformed <- matrix(c(-1, 0, 1, -2, 0.5, -0.5), 3)
   bias <- array(c(0.7, -0.3))
   layer$set_weights(list(loc, untransformed, bias))
-  n <- 200
+  n <- 500
   draws <- t(replicate(n, numbers(layer(x))))
   variance <- as.vector(x^2 %*% scale_of(untransformed)^2)
   # A mean of n draws has the standard error sqrt(variance / n). Given the draw of the kernel the
@@ -58,7 +58,7 @@ test_that("rows of a batch are uncorrelated over calls", {
   layer <- layer_dense_flipout(units = 1, seed = 2, bias_posterior_fn = NULL)
   x <- matrix(1, 2, 3)
   layer(x)
-  n <- 200
+  n <- 500
   draws <- t(replicate(n, numbers(layer(x))))
   # The correlation of n pairs of uncorrelated draws has the standard error 1 / sqrt(n).
   expect_lt(abs(stats::cor(draws)[1, 2]), 5 / sqrt(n))
