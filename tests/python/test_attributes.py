@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from framework import BACKEND, float64, gradients, normal, numpy, only_tensorflow
 from keras import ops
-from keras.src.backend.common import masking
 
 import layer_api
-from layer_api import backend
+from layer_api import backend, keras_private
 from layer_api.layers.base import Layer
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]], "float32")
@@ -308,7 +307,7 @@ class TestMethods:
         tokens = np.array([[1, 2, 0], [3, 0, 0]])
         embedded = keras.layers.Embedding(5, 3, mask_zero=True)(tokens)
         outputs = built()(embedded)
-        np.testing.assert_array_equal(numpy(masking.get_keras_mask(outputs)), tokens != 0)
+        np.testing.assert_array_equal(numpy(keras_private.mask_of(outputs)), tokens != 0)
 
     def test_compute_output_shape(self):
         layer = layer_api.layer_dense_flipout(units=2)
