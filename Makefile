@@ -32,7 +32,7 @@ site: ## Write the documentation site of both languages into build/site; QUICK=1
 	@.ci/setup site
 	@.venv/bin/python docs/build.py $(if $(QUICK),--quick)
 
-test: ## Test Python and R, alone and in one process, under every backend; FULL=1: every layer everywhere.
+test: ## Test Python and R, alone and in one process, under every backend; FULL=1: leave nothing out.
 	@.ci/setup backends
 	@.ci/test
 
