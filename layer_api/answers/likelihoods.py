@@ -1518,5 +1518,6 @@ class NegativeLogLikelihood(keras.metrics.MeanMetricWrapper):
 
     def get_config(self):
         """Return the arguments that make an equal metric."""
-        config = {key: value for key, value in super().get_config().items() if key != "fn"}
+        # Not the wrapper's, which has to save the function that `likelihood` stands for.
+        config = keras.metrics.Metric.get_config(self)
         return {**config, "likelihood": keras.saving.serialize_keras_object(self.likelihood)}
