@@ -52,8 +52,8 @@ r-package: setup ## Write the R package's generated code and help pages again.
 	@.venv/bin/python r-package/tools/generate.py
 	@Rscript -e 'roxygen2::roxygenise("r-package")'
 
-check: setup ## Build the R package and run R CMD check on it, in build/check.
-	@.ci/check
+check: setup ## Build the R package and run R CMD check on it, in build/check; QUICK=1: no examples.
+	@.ci/check $(if $(QUICK),--quick)
 
 clean: ## Remove everything that make made.
 	@rm -rf .venv .r-library build layer_api.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache

@@ -3,13 +3,16 @@
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
+from layers import IS_FULL
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import regression
 
 
+@pytest.mark.skipif(not IS_FULL, reason="fits networks in both languages: FULL=1 does")
 def test_r_gives_the_same_scores(tmp_path):
     x, y = regression.load("Boston")
     data = regression.standardized(x, y, *regression.splits(len(y))[1])

@@ -24,7 +24,7 @@ def parameters(tmp_path):
         "estimators": "draws = 10",
         "migration": "epochs = 1",
         "speed": f"results = '{tmp_path / 'results'}'",
-        "underfitting": "seeds = 2, epochs = 1",
+        "underfitting": "seeds = 1, epochs = 1",
     }
 
 

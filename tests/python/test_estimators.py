@@ -232,8 +232,9 @@ class TestConvolutions:
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("estimator", ["Flipout", "Reparameterization"])
-@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("rank", "estimator"), [(1, "Flipout"), (2, "Reparameterization"), (3, "Flipout")]
+)
 def test_sizes_that_are_not_known(rank, estimator):
     """One model takes examples of any size, and trains on each."""
     layer = getattr(layer_api, f"Conv{rank}D{estimator}")(

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from draws import Draw, draws
 from hypothesis import HealthCheck, given, settings
-from layers import CASES
+from layers import CASES, IS_FULL
 
 import layer_api
 from layer_api import backend
 
 SIZE = int(os.environ.get("FUZZ", 0))
 PROFILE = settings(
-    max_examples=(SIZE or 900) // len(CASES),
+    max_examples=(SIZE or (900 if IS_FULL else 450)) // len(CASES),
     derandomize=not SIZE,
     database=None,
     deadline=None,

@@ -1,5 +1,6 @@
 """Objects of Keras 2: the same functions make layers of `tfp.layers`, with our defaults."""
 
+import itertools
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
-from layers import ALL, REPRESENTATIVES
+from layers import ALL, IS_FULL, REPRESENTATIVES
 from test_contract import in_a_fresh_process
 
 import layer_api
@@ -35,13 +36,14 @@ def rows(shape, n=4):
     return np.random.default_rng(1).normal(size=(n, *shape)).astype("float32")
 
 
-each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.layer.__name__)
-kernels = [c for c in CASES if "kernel_prior_fn" in c.changed]
-each_kernel = pytest.mark.parametrize("case", kernels, ids=lambda case: case.layer.__name__)
-convolutions = [c for c in CASES if "data_format" in c.changed]
-each_convolution = pytest.mark.parametrize(
-    "case", convolutions, ids=lambda case: case.layer.__name__
-)
+FEW = [case for case in CASES if case in REPRESENTATIVES]
+
+
+def each(cases):
+    return pytest.mark.parametrize("case", cases, ids=lambda case: case.layer.__name__)
+
+
+each_case, each_representative = each(CASES), each(FEW)
 
 
 def make(case, model, **arguments):
@@ -64,14 +66,14 @@ class TestCompose:
         assert model(rows(shape)).shape == case.output(4, output)
         assert [tuple(w.shape) for w in model.weights] == [shape for _, shape in case.weights]
 
-    @each_case
+    @each_representative
     def test_symbolic_tensor_is_passed_on(self, case):
         (shape, output), *_ = case.shapes
         inputs = tf_keras.Input(shape)
         model = tf_keras.Model(inputs, make(case, inputs))
         assert model(rows(shape)).shape == case.output(4, output)
 
-    @each_case
+    @each_representative
     def test_graph_of_two_inputs(self, case):
         (shape, output), *_ = case.shapes
         inputs = [tf_keras.Input(shape), tf_keras.Input(shape)]
@@ -170,7 +172,7 @@ class TestCompose:
 
 
 class TestArguments:
-    @each_case
+    @each_representative
     def test_every_argument(self, case):
         (shape, _), *_ = case.shapes
         for name, value in case.changed.items():
@@ -185,7 +187,7 @@ class TestArguments:
             if name == "trainable":
                 assert model.trainable_weights == []
 
-    @each_convolution
+    @each([case for case in FEW if "data_format" in case.changed])
     def test_channels_first(self, case):
         shape, inputs = case.shapes[0][0], rows(case.shapes[0][0])
         last, first = (
@@ -214,7 +216,7 @@ class TestArguments:
                 messages.append(str(caught.value))
             assert messages[0] == messages[1]
 
-    @each_kernel
+    @each([case for case in FEW if "kernel_prior_fn" in case.changed])
     def test_messages_about_inputs_are_those_of_keras_3(self, case):
         messages = []
         for api in (keras, tf_keras):
@@ -283,6 +285,12 @@ def own_variables(dtype, shape, name, trainable, add_variable_fn):
     return tfd.Independent(tfd.Normal(loc, scale), len(shape))
 
 
+def pairs(ones, others):
+    """Return those with the first of one kind or of the other; with FULL=1, every one with each."""
+    every = itertools.product(ones, others)
+    return [each for each in every if IS_FULL or each[0] is ones[0] or each[1] is others[0]]
+
+
 class TestTraining:
     def check_all_weights_move(self, model, n_outputs, run_eagerly=False):
         # Where the divergence is none of the losses, nothing trains a prior.
@@ -306,8 +314,7 @@ class TestTraining:
         model = layer_dense_flipout(sequential(), 2, kernel_posterior_fn=posterior)
         self.check_all_weights_move(model, 2)
 
-    @pytest.mark.parametrize("divergence", DIVERGENCES)
-    @pytest.mark.parametrize("prior", PRIORS)
+    @pytest.mark.parametrize(("prior", "divergence"), pairs(PRIORS, DIVERGENCES))
     def test_priors_and_divergences(self, prior, divergence):
         model = layer_dense_flipout(
             sequential(), 2, kernel_prior_fn=prior, kernel_divergence_fn=divergence
@@ -331,9 +338,11 @@ class TestTraining:
         np.testing.assert_allclose(float(layer.losses[0]), float(expected), rtol=1e-5)
         self.check_all_weights_move(model, 2)
 
-    @pytest.mark.parametrize("posterior", [p for p in POSTERIORS if isinstance(p, str)])
-    @pytest.mark.parametrize("prior", [p for p in PRIORS if isinstance(p, str)])
-    def test_dense_variational(self, posterior, prior):
+    @pytest.mark.parametrize(
+        ("prior", "posterior"),
+        pairs(*([name for name in all if isinstance(name, str)] for all in (PRIORS, POSTERIORS))),
+    )
+    def test_dense_variational(self, prior, posterior):
         has_closed_form = prior in ("standard_normal", "normal", "trainable_normal")
         model = layer_api.layer_dense_variational(
             sequential(), 2, posterior, prior, kl_use_exact=has_closed_form
@@ -354,7 +363,7 @@ class TestTraining:
         model = layer_api.layer_dense_variational(sequential(), 2, posterior)
         self.check_all_weights_move(model, 2)
 
-    @each_case
+    @each_representative
     def test_fit_lowers_the_loss(self, case):
         (shape, output), *_ = case.shapes
         if not case.by_row:
@@ -394,7 +403,7 @@ class TestMathematics:
         assert np.abs(z_mean).max() < BOUND
         assert np.abs(z_variance).max() < BOUND
 
-    @each_kernel
+    @each([case for case in FEW if "kernel_prior_fn" in case.changed])
     def test_divergence_is_that_of_keras_3(self, case):
         shape = case.shapes[0][0]
         for arguments in ({}, {"kl_weight": 0.25}, {"bias_prior_fn": "normal"}, {"kl_weight": 0}):
@@ -426,7 +435,7 @@ class TestMathematics:
 
 
 class TestSeed:
-    @each_case
+    @each_representative
     def test_initial_weights(self, case):
         shape = case.shapes[0][0]
         new = keras.Sequential([keras.Input(shape)])
@@ -463,7 +472,7 @@ class TestSeed:
         np.testing.assert_array_equal(first, same(X))
         assert (first != one(X)).numpy().any()
 
-    @each_kernel
+    @each([case for case in FEW if "kernel_prior_fn" in case.changed])
     def test_draws_are_those_of_keras_3(self, case):
         shape = case.shapes[0][0]
         inputs = rows(shape)
@@ -525,7 +534,9 @@ for use in (
             TF_USE_LEGACY_KERAS="1",
         )
 
-    @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+    @pytest.mark.parametrize(
+        "backend", ["tensorflow", "jax", "torch"] if IS_FULL else ["tensorflow"]
+    )
     def test_the_environment_is_of_no_account_where_keras_2_is_not_in_use(self, backend):
         """As where R's tfprobability sets the variable, whatever the session does."""
         if backend != "tensorflow":
@@ -571,23 +582,22 @@ def test_a_clone_is_an_equal_layer():
 
 LOAD = """
 import json, pathlib, numpy as np, tf_keras, layer_api.keras_2
-folder, ending = pathlib.Path(sys.argv[1]), sys.argv[2]
+folder = pathlib.Path(sys.argv[1])
 found = {}
-for path in folder.glob(f"*.{ending}"):
+for path in [*folder.glob("*.keras"), *folder.glob("*.h5")]:
     model = tf_keras.models.load_model(path)
     config = model.layers[0].get_config()
     outputs = model(np.load(path.with_suffix(".npy")))
-    found[path.stem] = [outputs.numpy().tolist(), json.loads(json.dumps(config))]
+    found[path.name] = [outputs.numpy().tolist(), json.loads(json.dumps(config))]
     model.compile("sgd", "mse")
 print(json.dumps(found))
 """
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("ending", ["keras", "h5"])
-def test_whole_models_in_a_fresh_process(ending, tmp_path):
+def test_whole_models_in_a_fresh_process(tmp_path):
     expected = {}
-    for case in (case for case in CASES if case in REPRESENTATIVES):
+    for case, ending in itertools.product(FEW, ["keras", "h5"]):
         shape = case.shapes[0][0]
         variants = {"required": {}, "drawn": {**case.drawn, "dtype": "float32"}}
         variants["drawn"].pop("data_format", None)
@@ -595,17 +605,17 @@ def test_whole_models_in_a_fresh_process(ending, tmp_path):
             if case.layer is layer_api.AutoregressiveNetwork and which == "drawn":
                 given["conditional_input_layers"] = "all_layers"
             model = make(case, sequential(shape), **given)
-            name = f"{case.layer.__name__}-{which}"
+            name = f"{case.layer.__name__}-{which}.{ending}"
             if ending == "keras":
                 model(rows(shape))  # the noise is on its way, which HDF5 does not hold
-            model.save(tmp_path / f"{name}.{ending}")
-            np.save(tmp_path / f"{name}.npy", rows(shape))
+            model.save(tmp_path / name)
+            np.save((tmp_path / name).with_suffix(".npy"), rows(shape))
             if ending == "h5":
                 model = tf_keras.models.clone_model(model)
-                model.load_weights(tmp_path / f"{name}.{ending}")
+                model.load_weights(tmp_path / name)
             config = json.loads(json.dumps(model.layers[0].get_config()))
             expected[name] = [model(rows(shape)).numpy().tolist(), config]
-    assert in_a_fresh_process(LOAD, tmp_path, ending) == expected
+    assert in_a_fresh_process(LOAD, tmp_path) == expected
 
 
 @each_case

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from layers import IS_FULL
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
 
@@ -14,10 +15,7 @@ import published
 import regression
 import truth
 
-# One process fits what the tests share.
-pytestmark = pytest.mark.xdist_group("truth")
-
-FEW = regression.FACTORS[:2]
+of_networks = pytest.mark.skipif(not IS_FULL, reason="fits networks for a minute: FULL=1 does")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,9 @@ def lines(boston):
     return [
         line
         for number in (0, 1)
-        for line in regression.run("Boston", *boston, number, factors=FEW[:1], members=2)
+        for line in regression.run(
+            "Boston", *boston, number, factors=regression.FACTORS[:1], members=2
+        )
     ]
 
 
@@ -78,7 +78,7 @@ def test_the_choice_sees_the_training_rows_alone(boston, monkeypatch):
         monkeypatch.setattr(
             regression, "scores", lambda *given: found.append(scores(*given)) or found[-1]
         )
-        return regression.choose(x, y, train, 1, FEW), found
+        return regression.choose(x, y, train, 1, regression.FACTORS[:1]), found
 
     # Every score, to the last bit.
     assert chosen(hidden_x, hidden_y) == chosen(x, y)
@@ -92,6 +92,7 @@ def test_the_best_crps_is_chosen(boston, monkeypatch):
     assert regression.choose(*boston, train, 1) == regression.FACTORS[1]
 
 
+@of_networks
 @pytest.mark.parametrize("score", ["rmse", "log_likelihood"])
 def test_scores_of_a_split_are_as_good_as_published_ones(lines, score):
     # Between splits, MC dropout's scores differ by their standard error times sqrt(20).
@@ -104,12 +105,14 @@ def test_scores_of_a_split_are_as_good_as_published_ones(lines, score):
         assert abs(line[score] - expected) < 4 * deviation
 
 
+@of_networks
 def test_intervals_hold_what_they_should(lines):
     # 102 rows, each held with probability 0.9; misses by 4 standard errors.
     together = [line["coverage_90"] for line in lines if line["networks"] == 2]
     assert np.mean(together) > 0.9 - 4 * math.sqrt(0.9 * 0.1 / 102)
 
 
+@of_networks
 def test_an_ensemble_is_better_than_its_networks_on_average(lines):
     for number in (0, 1):
         of_split = [line for line in lines if line["split"] == number]

@@ -6,6 +6,13 @@ only_tensorflow <- function(why) {
   skip_if_not(backend == "tensorflow", why)
 }
 
+# `make test FULL=1` leaves nothing out.
+is_full <- nzchar(Sys.getenv("FULL"))
+
+only_in_full <- function(why) {
+  skip_if_not(is_full, paste0(why, ": FULL=1 does"))
+}
+
 # What a tensor is in R.
 array_of <- layerapi:::to_array
 

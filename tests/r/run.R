@@ -8,7 +8,7 @@ library(layerapi)
 
 # What R does with messages, configs and printing knows no backend. Under JAX and torch, the files
 # in which tensors come from R or go to it; with `FULL=1`, every file.
-of_tensors <- "answers|assign|blocks|distributions|likelihood|predict|training"
+of_tensors <- "answers|distributions|predict|training"
 is_all <- Sys.getenv("KERAS_BACKEND", "tensorflow") == "tensorflow" || nzchar(Sys.getenv("FULL"))
 results <- as.data.frame(test_dir(
   folder,

@@ -55,6 +55,7 @@ test_that("outputs have the mean and the variance of the design", {
 })
 
 test_that("rows of a batch are uncorrelated over calls", {
+  only_in_full("draws 500 times, one by one")
   layer <- layer_dense_flipout(units = 1, seed = 2, bias_posterior_fn = NULL)
   x <- matrix(1, 2, 3)
   layer(x)
