@@ -348,6 +348,7 @@ class TestTraining:
     @only_torch
     @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch's of torch
     @pytest.mark.filterwarnings("ignore::FutureWarning:torch")
+    @pytest.mark.filterwarnings("ignore:Graph break due to unsupported builtin optree:UserWarning")
     def test_torch_compiles_a_step(self):
         """It trains as a step does that is not compiled, on the same draws."""
         case = CASES[0]

@@ -44,6 +44,7 @@ def each(cases):
 
 
 each_case, each_representative = each(CASES), each(FEW)
+each_kernel = each([case for case in FEW if "kernel_prior_fn" in case.changed])
 
 
 def make(case, model, **arguments):
@@ -216,7 +217,7 @@ class TestArguments:
                 messages.append(str(caught.value))
             assert messages[0] == messages[1]
 
-    @each([case for case in FEW if "kernel_prior_fn" in case.changed])
+    @each_kernel
     def test_messages_about_inputs_are_those_of_keras_3(self, case):
         messages = []
         for api in (keras, tf_keras):
@@ -340,7 +341,7 @@ class TestTraining:
 
     @pytest.mark.parametrize(
         ("prior", "posterior"),
-        pairs(*([name for name in all if isinstance(name, str)] for all in (PRIORS, POSTERIORS))),
+        pairs(*([fn for fn in fns if isinstance(fn, str)] for fns in (PRIORS, POSTERIORS))),
     )
     def test_dense_variational(self, prior, posterior):
         has_closed_form = prior in ("standard_normal", "normal", "trainable_normal")
@@ -403,7 +404,7 @@ class TestMathematics:
         assert np.abs(z_mean).max() < BOUND
         assert np.abs(z_variance).max() < BOUND
 
-    @each([case for case in FEW if "kernel_prior_fn" in case.changed])
+    @each_kernel
     def test_divergence_is_that_of_keras_3(self, case):
         shape = case.shapes[0][0]
         for arguments in ({}, {"kl_weight": 0.25}, {"bias_prior_fn": "normal"}, {"kl_weight": 0}):
@@ -472,7 +473,7 @@ class TestSeed:
         np.testing.assert_array_equal(first, same(X))
         assert (first != one(X)).numpy().any()
 
-    @each([case for case in FEW if "kernel_prior_fn" in case.changed])
+    @each_kernel
     def test_draws_are_those_of_keras_3(self, case):
         shape = case.shapes[0][0]
         inputs = rows(shape)

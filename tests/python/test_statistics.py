@@ -25,7 +25,6 @@ from framework import (
     numpy,
 )
 from keras import ops
-from layers import IS_FULL
 
 import layer_api
 from layer_api import backend, noise
@@ -65,7 +64,7 @@ def kl_normals(loc, scale, p_loc=0.0, p_scale=1.0):
 
 
 class TestOutputs:
-    N = 20_000 if BACKEND != "torch" or IS_FULL else 5_000  # torch draws one by one
+    N = 20_000
 
     def check_moments(self, draws, mean, variance):
         # The variance of a normal's variance is 2 sigma^4 / n. Over calls an output is, but for

@@ -15,6 +15,7 @@ import published
 import regression
 import truth
 
+FEW = regression.FACTORS[:2]
 of_networks = pytest.mark.skipif(not IS_FULL, reason="fits networks for a minute: FULL=1 does")
 
 
@@ -28,9 +29,7 @@ def lines(boston):
     return [
         line
         for number in (0, 1)
-        for line in regression.run(
-            "Boston", *boston, number, factors=regression.FACTORS[:1], members=2
-        )
+        for line in regression.run("Boston", *boston, number, factors=FEW[:1], members=2)
     ]
 
 
@@ -78,7 +77,7 @@ def test_the_choice_sees_the_training_rows_alone(boston, monkeypatch):
         monkeypatch.setattr(
             regression, "scores", lambda *given: found.append(scores(*given)) or found[-1]
         )
-        return regression.choose(x, y, train, 1, regression.FACTORS[:1]), found
+        return regression.choose(x, y, train, 1, FEW), found
 
     # Every score, to the last bit.
     assert chosen(hidden_x, hidden_y) == chosen(x, y)
