@@ -103,7 +103,7 @@ class DrawingLayer(SeededLayer):
             what: what the divergence is of. Default: one call, which counts beside all others.
         """
         weight = ops.cast(self._kl_weight_state.value, divergence.dtype)
-        if isinstance(_noted.divergences, dict):  # torch 2.4, compiling, takes it to be not None
+        if isinstance(_noted.divergences, dict):  # torch 2.4 compiles `is not None` as true
             key = object() if what is None else (id(self), what)
             _noted.divergences[key] = weight, divergence
         return weight * divergence

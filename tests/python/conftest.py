@@ -11,7 +11,8 @@ if keras.backend.backend() != "tensorflow":
     about = ("arviz", "benchmarks", "drop_in", "examples", "floors", "fuzz", "legacy", "migration")
     collect_ignore = [f"test_{name}.py" for name in (*about, "plots", "truth")]
 
-# What libraries make when they load stays: to look at it again takes a twentieth of the time.
+# What libraries create on import stays: garbage collection need not look at it again and again,
+# which takes a twentieth of the time.
 gc.collect()
 gc.freeze()
 

@@ -80,7 +80,7 @@ print(json.dumps(found))
 """
 
 
-# From TensorFlow to JAX, which hold the state of the noise in unlike dtypes; with FULL=1, all ways.
+# The first holds the state of the noise in another dtype; with FULL=1, each of the others.
 OTHERS = [name for name in BACKENDS if name != BACKEND]
 
 

@@ -494,7 +494,7 @@ def test_dtypes(policy, xla):
             units=2, dtype=policy, kernel_prior_fn=prior, kernel_divergence_fn=fn
         )
         for i, prior in enumerate(priors.NAMED)
-        # Each with one of them in turn, as each layer takes seconds to compile.
+        # Each prior with one of them in turn: a layer takes seconds to compile.
         for fn in (functions if IS_FULL else [functions[i % 3]])
     ]
     model = keras.Model(inputs, [layer(inputs) for layer in variants])

@@ -287,7 +287,7 @@ def own_variables(dtype, shape, name, trainable, add_variable_fn):
 
 
 def pairs(ones, others):
-    """Return those with the first of one kind or of the other; with FULL=1, every one with each."""
+    """Return the pairs in which one is the first of its kind; with FULL=1, all pairs."""
     every = itertools.product(ones, others)
     return [each for each in every if IS_FULL or each[0] is ones[0] or each[1] is others[0]]
 
