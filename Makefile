@@ -11,6 +11,8 @@ export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 3
 # A bare system has no UTF-8 locale by default; R reads and prints text in the locale's encoding.
 export LC_ALL := C.UTF-8
+# Without compiled files, each of the many processes would compile TensorFlow's modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo vignettes site test bench truth lint r-package check clean
 
