@@ -1,5 +1,7 @@
 """Both languages convert a network to the same one, with the same draws, words and warnings."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -83,7 +85,9 @@ def test_a_wrong_model_is_refused_alike(r, function):
 def test_warnings_are_equal(r):
     i = keras.Input((4, 3))
     recurrent = keras.Model(i, keras.layers.Dense(1)(keras.layers.GRU(2, name="gru")(i)))
-    with pytest.warns(layer_api.messages.Notice) as caught:
+    # Not `pytest.warns()`, which forgets what is to be ignored of other packages.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", layer_api.messages.Notice)
         layer_api.to_bayesian(recurrent)
     words = r(
         "tryCatch(to_bayesian(model), layerapi_warning = function(w) conditionMessage(w))",

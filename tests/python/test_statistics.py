@@ -51,6 +51,13 @@ def draws_of(layer, x, n):
     return many(lambda: layer(x), n, layer)
 
 
+@pytest.fixture(scope="module")
+def draws():
+    """Outputs less the bias, for three rows, of which the first two are equal."""
+    layer = layer_with_weights()
+    return draws_of(layer, X[[0, 0, 1]], TestOutputs.N) - layer.get_weights()[2]
+
+
 def laplace_prior(dtype, shape, name, trainable, add_variable_fn):
     return laplace(np.zeros(shape, "float32"), 1.0)
 
@@ -74,10 +81,8 @@ class TestOutputs:
         assert np.abs(z_mean).max() < BOUND
         assert np.abs(z_variance).max() < BOUND
 
-    def test_mean_and_variance(self):
-        layer = layer_with_weights()
-        bias = layer.get_weights()[2]
-        self.check_moments(draws_of(layer, X, self.N), X @ LOC + bias, X**2 @ SCALE**2)
+    def test_mean_and_variance(self, draws):
+        self.check_moments(draws[:, 1:], X @ LOC, X**2 @ SCALE**2)
 
     def test_mean_and_variance_with_a_drawn_bias(self):
         layer = layer_with_weights(bias_posterior_fn="mean_field_normal")
@@ -85,14 +90,12 @@ class TestOutputs:
         variance = X**2 @ SCALE**2 + np.log1p(np.exp(untransformed)) ** 2
         self.check_moments(draws_of(layer, X, self.N), X @ LOC + bias, variance)
 
-    def test_distribution_is_normal(self):
-        draws = draws_of(layer_with_weights(bias_posterior_fn=None), X, self.N)
-        z = (draws - X @ LOC) / np.sqrt(X**2 @ SCALE**2)
+    def test_distribution_is_normal(self, draws):
+        z = (draws[:, 1:] - X @ LOC) / np.sqrt(X**2 @ SCALE**2)
         for row, unit in itertools.product(range(2), range(2)):
             assert scipy.stats.kstest(z[:, row, unit], "norm").pvalue > 1e-4
 
-    def test_rows_of_a_batch_are_uncorrelated(self):
-        draws = draws_of(layer_with_weights(), X[[0, 0, 1]], self.N)
+    def test_rows_of_a_batch_are_uncorrelated(self, draws):
         # Units share no weight, and rows have signs of their own: nothing correlates. The
         # correlation of n independent pairs has the standard error 1 / sqrt(n). Given E the
         # products of two rows have random signs, so this holds for the dependent rows, too; equal
@@ -137,12 +140,10 @@ class TestOutputs:
 class TestGradient:
     """Wen et al. (2018), figure 1: the variance of the gradient against the size of the batch."""
 
-    BATCHES = (1, 16, 256)
-
-    def variances(self, layer):
-        """Return the variance of the gradient of the mean over a batch, for each of BATCHES."""
+    def variances(self, layer, batches):
+        """Return the variance of the gradient of the mean over a batch, for each size of one."""
         found = []
-        for batch in self.BATCHES:
+        for batch in batches:
             x = np.broadcast_to(X[0], (batch, 3)).astype("float32")
 
             def loss(x=x):
@@ -153,8 +154,9 @@ class TestGradient:
         return found
 
     def test_flipout_falls_like_one_over_the_batch(self):
-        first, *others = self.variances(layer_with_weights(bias_posterior_fn=None))
-        for batch, variance in zip(self.BATCHES[1:], others, strict=True):
+        batches = (1, 16, 256)
+        first, *others = self.variances(layer_with_weights(bias_posterior_fn=None), batches)
+        for batch, variance in zip(batches[1:], others, strict=True):
             # The relative standard error of a variance of 4000 draws of a normal is
             # sqrt(2 / 4000) = 2%; that of its ratio to another, and of these heavier tails, 5%.
             assert variance * batch / first == pytest.approx(1.0, abs=BOUND * 0.05)
@@ -163,7 +165,7 @@ class TestGradient:
         layer = layer_api.layer_dense_reparameterization(units=2, bias_posterior_fn=None, seed=1)
         layer.build((None, 3))
         layer.set_weights([LOC, UNTRANSFORMED])
-        first, _, last = self.variances(layer)
+        first, last = self.variances(layer, (1, 256))
         assert last / first == pytest.approx(1.0, abs=BOUND * 0.05)
 
 
