@@ -25,10 +25,16 @@ NULL
   require_packages(python_version = python_versions)
   register_arithmetic()
   if (reticulate::py_available()) {
-    provide_distutils()
+    prepare_python()
   } else {
-    setHook("reticulate.onPyInit", function(...) provide_distutils())
+    setHook("reticulate.onPyInit", function(...) prepare_python())
   }
+}
+
+prepare_python <- function() {
+  provide_distutils()
+  # `import layer_api` in Python code beside R's finds the core, unless Python has one of its own.
+  reticulate::import("sys", convert = FALSE)$path$append(core_path())
 }
 
 # From reticulate 1.41 on, a package names what it needs and Python is set up for it. What is named
@@ -58,7 +64,11 @@ provide_distutils <- function() {
   }
 }
 
-# The Python package layer_api, which travels inside this one.
+# The folder of the Python package layer_api, which travels inside this one.
+core_path <- function() {
+  system.file("python", package = "layerapi", mustWork = TRUE)
+}
+
 core <- function() {
   if (is.null(the$core)) {
     the$core <- import_core()
@@ -68,9 +78,8 @@ core <- function() {
 
 import_core <- function() {
   require_packages() # of a backend that was chosen after this package was loaded
-  path <- system.file("python", package = "layerapi", mustWork = TRUE)
   core <- tryCatch(
-    reticulate::import_from_path("layer_api", path),
+    reticulate::import_from_path("layer_api", core_path()),
     error = function(error) {
       refuse(
         "ImportError",

@@ -20,6 +20,20 @@ test_that("loading the package starts no Python and sets no environment variable
   expect_match(output, "FALSE TRUE$")
 })
 
+test_that("Python code beside R's finds the core that R's package has", {
+  output <- in_new_session(c(
+    "library(layerapi)",
+    "reticulate::py_run_string(\"",
+    "import importlib.util, sys",
+    "# Not the one that developers have.",
+    "sys.meta_path[:] = [each for each in sys.meta_path if 'editable' not in str(each)]",
+    "found = importlib.util.find_spec('layer_api').origin",
+    "\")",
+    "cat(reticulate::py$found)"
+  ))
+  expect_match(output, system.file("python", package = "layerapi"), fixed = TRUE)
+})
+
 test_that("another version of the core is refused, with both versions", {
   folder <- tempfile()
   dir.create(file.path(folder, "layer_api"), recursive = TRUE)
