@@ -15,9 +15,11 @@
 #' @details
 #' A likelihood acts on the outputs of the last layer as they are, so that layer has no activation
 #' and `params_size(k)` units, for k numbers in each row of y: first all means, then all
-#' untransformed scales. Its other methods are `log_prob(y, outputs)`, `mean(outputs)`,
-#' `variance(outputs)`, `sample(outputs, seed)` and `distribution(outputs)`. They take any number
-#' of axes before the last one.
+#' untransformed scales. Its other methods take what that layer returns, with any number of axes
+#' before the last one, such as draws: `log_prob(y, outputs)` is the logarithm of the density of
+#' each row of y; `mean(outputs)` and `variance(outputs)` are those of the observations;
+#' `sample(outputs, seed)` draws one observation for each row; `distribution(outputs)` is the
+#' distribution of each row, of the backend's library.
 #'
 #' @param scale Float above 0, the standard deviation of all observations; the outputs are then
 #'   only the means. Default `NULL`: the outputs have a column for it. For one that is learned but
