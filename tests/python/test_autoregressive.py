@@ -26,7 +26,7 @@ def derivatives(layer, x, **inputs):
 
 def positions(layer):
     """Return the order that the masks of a network without hidden layers stand for."""
-    return layer._masks[-1][:, :: layer.params].sum(axis=0) + 1
+    return numpy(layer._masks[-1])[:, :: layer.params].sum(axis=0) + 1
 
 
 UNITS = [None, 32, [32, 24, 32]]
