@@ -1,6 +1,7 @@
 """`KLAnnealing` moves the weight of the divergence as it says, and gives it back."""
 
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -157,15 +158,16 @@ def test_a_callback_that_decides_by_the_loss_is_warned_of(monitor):
     for callback in deciding:
         with pytest.warns(UserWarning, match=f"{type(callback).__name__} watches '{monitor}'"):
             model.fit(X, Y, verbose=0, callbacks=[layer_api.KLAnnealing(2), callback], epochs=0)
-    # Of these there is no warning, which would be an error here.
-    model.fit(
-        X, Y, verbose=0, epochs=0,
-        callbacks=[
-            layer_api.KLAnnealing(2),
-            keras.callbacks.EarlyStopping("val_nll", mode="min"),
-            keras.callbacks.ModelCheckpoint("unused.keras", monitor),
-        ],
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(
+            X, Y, verbose=0, epochs=0,
+            callbacks=[
+                layer_api.KLAnnealing(2),
+                keras.callbacks.EarlyStopping("val_nll", mode="min"),
+                keras.callbacks.ModelCheckpoint("unused.keras", monitor),
+            ],
+        )  # fmt: skip
 
 
 BAD = {

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -72,7 +73,9 @@ def drawing(model):
 
 @pytest.mark.parametrize("make", MODELS)
 def test_layers_of_one_model_are_independent(make):
-    parts = drawing(make())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        parts = drawing(make())
     assert len(parts) == 3
     assert [part.seed for part in parts] == [1, 1, 1]
     for one, other in itertools.combinations(parts, 2):
@@ -139,9 +142,11 @@ def test_a_file_keeps_who_is_who(tmp_path):
         model = make()
         model(X)
         model.save(tmp_path / "model.keras")
-        loaded = keras.models.load_model(tmp_path / "model.keras")
-        for _ in range(2):
-            np.testing.assert_array_equal(numpy(loaded(X)), numpy(model(X)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            loaded = keras.models.load_model(tmp_path / "model.keras")
+            for _ in range(2):
+                np.testing.assert_array_equal(numpy(loaded(X)), numpy(model(X)))
         assert [each._twin for each in drawing(loaded)] == [each._twin for each in drawing(model)]
 
 
@@ -158,7 +163,9 @@ def test_layers_built_apart_are_warned_of():
         part.build((None, 3))
     with pytest.warns(UserWarning, match="'one' and 'two' of .* have the same seed, 1"):
         model = keras.Sequential([keras.Input((3,)), *parts])
-    model(X)  # once is enough: a second warning would be an error
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model(X)  # once is enough
 
 
 def test_two_models_joined_are_warned_of():
